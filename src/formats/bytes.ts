@@ -1,0 +1,24 @@
+/** Random access to bytes that live elsewhere: a Blob, a file on disk, a ranged download. No I/O here. */
+
+export interface ByteSource {
+  /** File name, for messages. */
+  readonly name: string;
+  /** Bytes in all. */
+  readonly size: number;
+  /** The bytes `[start, end)`; rejects when they cannot be read whole. */
+  read(start: number, end: number): Promise<Uint8Array<ArrayBuffer>>;
+}
+
+/** A byte source over bytes in memory. */
+export function bytesSource(name: string, bytes: Uint8Array<ArrayBuffer>): ByteSource {
+  return { name, size: bytes.byteLength, read: (start, end) => Promise.resolve(bytes.subarray(start, end)) };
+}
+
+/** A byte source over a Blob or File. */
+export function blobSource(name: string, blob: Blob): ByteSource {
+  return {
+    name,
+    size: blob.size,
+    read: async (start, end) => new Uint8Array(await blob.slice(start, end).arrayBuffer()),
+  };
+}
