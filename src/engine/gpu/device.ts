@@ -1,0 +1,57 @@
+/**
+ * Which limits and features to ask an adapter for. Policy only: the host obtains the adapter and keeps the device.
+ */
+import { StudioError } from '../../errors.ts';
+
+/** Limits that let bigger models run when an adapter offers more than the default. */
+const WANTED_LIMITS = ['maxBufferSize', 'maxStorageBufferBindingSize'] as const;
+
+/** What the engine cannot do without; every WebGPU implementation offers it by default. */
+const NEEDED_LIMITS = {
+  maxStorageBuffersPerShaderStage: 8,
+  maxComputeInvocationsPerWorkgroup: 256,
+  maxComputeWorkgroupStorageSize: 16384,
+} as const;
+
+/** What to show about the device that computes. */
+export interface DeviceInfo {
+  /** Vendor, architecture and description in one line. */
+  name: string;
+  /** A software adapter: correct and slow. */
+  software: boolean;
+  maxBufferSize: number;
+  maxBindingSize: number;
+  features: string[];
+}
+
+/** Asks the adapter for a device with the limits the engine uses. Throws GPU_LIMIT when it cannot serve. */
+export async function requestEngineDevice(adapter: GPUAdapter): Promise<GPUDevice> {
+  for (const [name, needed] of Object.entries(NEEDED_LIMITS)) {
+    const offered = adapter.limits[name as keyof typeof NEEDED_LIMITS];
+    if (offered < needed) {
+      throw new StudioError({
+        code: 'GPU_LIMIT',
+        message: `The GPU offers ${name} = ${offered}; training needs ${needed}.`,
+        fix: 'Use another GPU or update its driver.',
+      });
+    }
+  }
+  const requiredLimits: Record<string, number> = {};
+  for (const name of WANTED_LIMITS) requiredLimits[name] = adapter.limits[name];
+  return adapter.requestDevice({ requiredLimits, label: 'lorikeet' });
+}
+
+/** Describes an adapter for people. */
+export function describeAdapter(adapter: GPUAdapter): DeviceInfo {
+  const { vendor, architecture, device, description } = adapter.info;
+  const parts = [vendor, architecture, device, description].filter((part) => part !== '');
+  const name = [...new Set(parts)].join(' ') || 'unnamed GPU';
+  const software = adapter.info.isFallbackAdapter || /swiftshader|llvmpipe|lavapipe/i.test(name);
+  return {
+    name,
+    software,
+    maxBufferSize: adapter.limits.maxBufferSize,
+    maxBindingSize: adapter.limits.maxStorageBufferBindingSize,
+    features: [...adapter.features].sort(),
+  };
+}
