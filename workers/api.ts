@@ -1,0 +1,149 @@
+/**
+ * The contract between the page and the training worker: types only.
+ * The worker is the truth about model, data and run; the page mirrors what the events say.
+ */
+import type { RejectedRow } from '../src/data/types.ts';
+import type { FinetuneConfig, StepMetrics } from '../src/engine/train/types.ts';
+import type { ErrorFields } from '../src/errors.ts';
+
+/** What this browser can do. `error` says why training cannot run here. */
+export interface Capability {
+  gpu: {
+    name: string;
+    software: boolean;
+    maxBufferSize: number;
+    maxBindingSize: number;
+    features: string[];
+  } | null;
+  error: ErrorFields | null;
+}
+
+export type ModelChoice =
+  | { kind: 'embedded' }
+  | { kind: 'files'; files: readonly { path: string; file: File }[] }
+  | { kind: 'hub'; id: string; revision?: string; hubUrl?: string };
+
+/** Progress of something with a known size. */
+export interface Progress {
+  label: string;
+  done: number;
+  total: number;
+}
+
+export interface ModelSummary {
+  id: string;
+  /** Family by its public name, such as `Llama` or `GPT-2`. */
+  family: string;
+  parameters: number;
+  dtype: string;
+  layers: number;
+  hidden: number;
+  vocabulary: number;
+  maxPositions: number;
+  hasChatTemplate: boolean;
+  /** Names that can be adapted, such as `q_proj`. */
+  linearModules: string[];
+  gpuBytes: number;
+}
+
+export type DataChoice = { kind: 'demo'; id: string } | { kind: 'file'; file: File };
+
+export interface DataOptions {
+  trainOn: 'completion' | 'all';
+  /** Wrap plain prompt/completion rows as a chat. */
+  chat: boolean;
+  maxLength: number;
+  /** Part of the rows kept for evaluation, 0 to 0.5. */
+  evalSplit: number;
+  seed: number;
+}
+
+/** A piece of a row in the preview; adjoining pieces of the same kind are joined. */
+export interface TokenPiece {
+  text: string;
+  trained: boolean;
+}
+
+export interface DataSummary {
+  name: string;
+  /** The detected format, in words. */
+  format: string;
+  rows: number;
+  trainRows: number;
+  evalRows: number;
+  rejected: RejectedRow[];
+  truncated: number;
+  duplicates: number;
+  tokens: number;
+  trainedTokens: number;
+  /** Row lengths in tokens. */
+  p50: number;
+  p95: number;
+  longest: number;
+  /** The first rows as the training sees them. */
+  preview: TokenPiece[][];
+  /** A prompt that shows the effect of training on this data. */
+  samplePrompt: string;
+}
+
+export interface LoraChoice {
+  rank: number;
+  alpha: number;
+  dropout: number;
+  rslora: boolean;
+  targets: 'all-linear' | string[];
+}
+
+export interface RunRequest {
+  lora: LoraChoice;
+  training: FinetuneConfig;
+  /** Asked before, during and after training. */
+  samplePrompt: string;
+  /** Ask every so many steps; 0 = before and after only. */
+  sampleEvery: number;
+}
+
+/** Memory that a run will take, before it starts. */
+export interface MemoryEstimate {
+  weights: number;
+  adapter: number;
+  activations: number;
+  total: number;
+  trainable: number;
+  parameters: number;
+  steps: number;
+}
+
+export type RunState =
+  'idle' | 'preparing' | 'running' | 'paused' | 'stopping' | 'done' | 'stopped' | 'failed';
+
+export type RunEvent =
+  | { type: 'state'; state: RunState }
+  | { type: 'plan'; steps: number; memory: MemoryEstimate }
+  | { type: 'progress'; progress: Progress }
+  /** At most ten batches a second; `metrics` in order of step. */
+  | { type: 'metrics'; metrics: StepMetrics[] }
+  /** Evaluation loss before the first step (step 0). */
+  | { type: 'evaluation'; step: number; loss: number }
+  | { type: 'sample'; step: number; prompt: string; text: string; done: boolean }
+  | { type: 'error'; error: ErrorFields };
+
+/** What the worker offers through comlink. Every rejection carries `ErrorFields` as JSON in its message (see src/client). */
+export interface StudioApi {
+  capability(): Promise<Capability>;
+  /** Replaces the model; the previous one is freed. */
+  loadModel(choice: ModelChoice, onProgress: (progress: Progress) => void): Promise<ModelSummary>;
+  /** Reads, checks and tokenises the data with the loaded model's tokenizer. */
+  loadData(choice: DataChoice, options: DataOptions): Promise<DataSummary>;
+  /** Runs to the end, to `stop()` or to an error; events tell the rest. Resolves when the run is over. */
+  start(request: RunRequest, onEvent: (event: RunEvent) => void): Promise<void>;
+  pause(): Promise<void>;
+  resume(): Promise<void>;
+  /** Ends the run after the step under way; what was learned so far is kept. */
+  stop(): Promise<void>;
+  /** Answers a prompt with the trained adapter (scale 1) or the base model (scale 0). */
+  answer(prompt: string, adapterScale: number, maxTokens: number): Promise<string>;
+  /** The adapter of the last run as a `.tar.gz`. */
+  exportAdapter(options: { dtype: 'F32' | 'BF16' }): Promise<{ name: string; blob: Blob }>;
+  dispose(): Promise<void>;
+}
