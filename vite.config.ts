@@ -9,6 +9,8 @@ const isolation = {
 
 export default defineConfig({
   base: './',
+  // One page and no routes: a file that is not there is a 404, never the page in its place.
+  appType: 'mpa',
   plugins: [react()],
   worker: { format: 'es' },
   server: { host: '127.0.0.1', headers: isolation },

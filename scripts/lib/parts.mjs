@@ -1,0 +1,114 @@
+// The parts of npm test: each runs one tool and counts what it found.
+import { existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { BUILDS, ensureBuilt } from './build.mjs';
+import { ensureChromium } from './chromium.mjs';
+import { countCheck, countPlaywright, countVitest } from './counts.mjs';
+import { CACHE, ROOT } from './paths.mjs';
+import { ensurePython } from './python.mjs';
+import { runNode } from './run.mjs';
+import { chooseVulkan } from './vulkan.mjs';
+
+/** @typedef {import('./counts.mjs').Counts} Counts */
+/** @typedef {{ name: string, title: string, run: () => Promise<Counts> }} Part */
+
+/** @param {string} path below the project */
+const entry = (path) => join(ROOT, path);
+
+/**
+ * @param {string} script
+ * @param {string[]} args
+ */
+const check = async (script, ...args) => countCheck((await runNode(entry(script), args)) === 0);
+
+/**
+ * The path for a runner's report, without one of an earlier run; and what reads it (null where the runner wrote none).
+ * @param {string} name
+ */
+function freshReport(name) {
+  const path = join(CACHE, 'reports', `${name}.json`);
+  mkdirSync(join(CACHE, 'reports'), { recursive: true });
+  rmSync(path, { force: true });
+  return { path, read: () => (existsSync(path) ? JSON.parse(readFileSync(path, 'utf8')) : null) };
+}
+
+/**
+ * @param {string} name
+ * @param {string} config
+ * @param {NodeJS.ProcessEnv} env
+ */
+async function vitest(name, config, env) {
+  const report = freshReport(name);
+  const args = [
+    'run',
+    '--config',
+    config,
+    '--reporter=default',
+    '--reporter=json',
+    `--outputFile.json=${report.path}`,
+  ];
+  const status = await runNode(entry('node_modules/vitest/vitest.mjs'), args, { env });
+  return countVitest(report.read(), status);
+}
+
+/** Kernel tests need an adapter: the driver of the system, or the one that Chromium ships. */
+async function unit() {
+  const choice = await chooseVulkan(ensureChromium);
+  if (!choice) {
+    console.error(
+      'No WebGPU adapter: Dawn found no Vulkan driver that works. Set VK_ICD_FILENAMES to its manifest.',
+    );
+    return countCheck(false);
+  }
+  console.log(`Dawn runs on ${choice.adapter.name} (${choice.driver})`);
+  return vitest('unit', 'vitest.config.ts', { ...process.env, ...choice.env });
+}
+
+async function build() {
+  for (const name of Object.keys(BUILDS))
+    await ensureBuilt(/** @type {keyof typeof BUILDS} */ (name), { force: true });
+  return countCheck(true);
+}
+
+async function e2e() {
+  const chromium = await ensureChromium();
+  console.log(`Chromium is ${chromium}`);
+  const report = freshReport('e2e');
+  const env = { ...process.env, LORIKEET_CHROMIUM: chromium, PLAYWRIGHT_JSON_OUTPUT_FILE: report.path };
+  const args = ['test', '--config', 'e2e/playwright.config.ts', '--reporter=list,json'];
+  const status = await runNode(entry('node_modules/@playwright/test/cli.js'), args, { env });
+  return countPlaywright(report.read(), status);
+}
+
+async function interop() {
+  const found = await ensurePython();
+  if ('reason' in found) {
+    console.log(`SKIPPED: Python interop tests: ${found.reason}`);
+    // In CI a part that did not run is not a success.
+    return process.env['CI'] === 'true' ? countCheck(false) : { passed: 0, failed: 0, skipped: 1 };
+  }
+  const choice = await chooseVulkan(ensureChromium);
+  const env = { ...process.env, ...choice?.env, LORIKEET_PYTHON: found.python };
+  return vitest('interop', 'vitest.interop.config.ts', env);
+}
+
+/** @type {Part[]} In the order in which they run. */
+export const PARTS = [
+  { name: 'types', title: 'Types (tsc)', run: () => check('node_modules/typescript/bin/tsc', '--noEmit') },
+  {
+    name: 'lint',
+    title: 'Lint and import boundaries (oxlint)',
+    run: () => check('node_modules/oxlint/bin/oxlint'),
+  },
+  {
+    name: 'format',
+    title: 'Format (prettier)',
+    run: () => check('node_modules/prettier/bin/prettier.cjs', '--check', '.'),
+  },
+  { name: 'sizes', title: 'File sizes', run: () => check('scripts/check-sizes.mjs') },
+  { name: 'licences', title: 'Licences of the packages', run: () => check('scripts/check-licences.mjs') },
+  { name: 'unit', title: 'Unit and kernel tests (vitest, Dawn)', run: unit },
+  { name: 'build', title: 'Build (studio, command line, benchmark)', run: build },
+  { name: 'e2e', title: 'End-to-end tests (Playwright, Chromium)', run: e2e },
+  { name: 'interop', title: 'Python interop tests (vitest, PEFT, transformers)', run: interop },
+];
