@@ -1,0 +1,137 @@
+/** Safetensors as named tensors: over random access (models, folders), or out of a stream (archives). */
+import type { ByteSource } from './bytes.ts';
+import { parseHeader, readHeaderLength, safetensorsError, type TensorSlot } from './safetensors-header.ts';
+import type { TensorInfo, TensorSource } from './tensors.ts';
+
+export interface SafetensorsOptions {
+  /** Largest header that is read; default 16 MiB. */
+  maxHeaderBytes?: number;
+  /**
+   * Refuse a header whose length is not a multiple of 8. Default true. Off for base models: files written before
+   * safetensors 0.3 (such as GPT-2 on the Hub) have no padding, and every tensor is copied out anyway.
+   */
+  requireAligned?: boolean;
+}
+
+export interface SafetensorsFile extends TensorSource {
+  readonly metadata: Readonly<Record<string, string>>;
+}
+
+function checkAlignment(file: string, length: number, options: SafetensorsOptions): void {
+  if (length % 8 !== 0 && (options.requireAligned ?? true)) {
+    throw safetensorsError(file, `the header's length ${String(length)} is not a multiple of 8`);
+  }
+}
+
+async function readExactly(source: ByteSource, start: number, end: number): Promise<Uint8Array<ArrayBuffer>> {
+  const bytes = await source.read(start, end);
+  if (bytes.byteLength === end - start) return bytes;
+  throw safetensorsError(source.name, 'the file became shorter while it was being read');
+}
+
+function missingTensor(file: string, name: string): Error {
+  return safetensorsError(file, `there is no tensor ${name}`);
+}
+
+function describe({ name, dtype, shape, byteLength }: TensorSlot): TensorInfo {
+  return { name, dtype, shape, byteLength };
+}
+
+/** Opens a safetensors file: reads and checks the header; tensors are read one by one when asked for. */
+export async function openSafetensors(
+  source: ByteSource,
+  options: SafetensorsOptions = {},
+): Promise<SafetensorsFile> {
+  const first8 = await readExactly(source, 0, Math.min(8, source.size));
+  const length = readHeaderLength(source.name, first8, source.size, options.maxHeaderBytes);
+  checkAlignment(source.name, length, options);
+  const headerBytes = await readExactly(source, 8, 8 + length);
+  const header = parseHeader(source.name, headerBytes, source.size - 8 - length);
+  const slots = new Map(header.slots.map((slot) => [slot.name, slot]));
+  const infos = header.slots.map(describe);
+  const byName = new Map(infos.map((info) => [info.name, info]));
+  return {
+    metadata: header.metadata,
+    list: () => infos,
+    get: (name) => byName.get(name),
+    read: async (name) => {
+      const slot = slots.get(name);
+      if (slot === undefined) throw missingTensor(source.name, name);
+      const start = 8 + length + slot.start;
+      return readExactly(source, start, start + slot.byteLength);
+    },
+  };
+}
+
+/** Hands out a stream of chunks in pieces of wanted sizes. */
+class PieceReader {
+  readonly #chunks: AsyncIterator<Uint8Array>;
+  readonly #file: string;
+  #rest: Uint8Array = new Uint8Array(0);
+
+  constructor(chunks: AsyncIterable<Uint8Array>, file: string) {
+    this.#chunks = chunks[Symbol.asyncIterator]();
+    this.#file = file;
+  }
+
+  /** Fills `target`, or throws when the stream ends before it is full. */
+  async fill(target: Uint8Array): Promise<void> {
+    let at = 0;
+    while (at < target.byteLength) {
+      if (this.#rest.byteLength === 0) {
+        const next = await this.#chunks.next();
+        if (next.done === true) throw safetensorsError(this.#file, 'the file ends too early');
+        this.#rest = next.value;
+        continue;
+      }
+      const part = this.#rest.subarray(0, target.byteLength - at);
+      target.set(part, at);
+      at += part.byteLength;
+      this.#rest = this.#rest.subarray(part.byteLength);
+    }
+  }
+
+  /** Reads on to the end, so that whoever feeds the stream sees all of it consumed. */
+  async finish(): Promise<void> {
+    let next = await this.#chunks.next();
+    while (next.done !== true) next = await this.#chunks.next();
+  }
+}
+
+/**
+ * Reads a whole safetensors file of a known size out of a stream, tensor by tensor: the header is checked before
+ * any memory for tensors is taken, and there is never a second copy.
+ */
+export async function readSafetensorsStream(
+  file: string,
+  size: number,
+  chunks: AsyncIterable<Uint8Array>,
+  options: SafetensorsOptions = {},
+): Promise<SafetensorsFile> {
+  const reader = new PieceReader(chunks, file);
+  const first8 = new Uint8Array(Math.min(8, size));
+  await reader.fill(first8);
+  const length = readHeaderLength(file, first8, size, options.maxHeaderBytes);
+  checkAlignment(file, length, options);
+  const headerBytes = new Uint8Array(length);
+  await reader.fill(headerBytes);
+  const header = parseHeader(file, headerBytes, size - 8 - length);
+  const data = new Map<string, Uint8Array<ArrayBuffer>>();
+  for (const slot of header.slots) {
+    const bytes = new Uint8Array(slot.byteLength);
+    await reader.fill(bytes);
+    data.set(slot.name, bytes);
+  }
+  await reader.finish();
+  const infos = header.slots.map(describe);
+  const byName = new Map(infos.map((info) => [info.name, info]));
+  return {
+    metadata: header.metadata,
+    list: () => infos,
+    get: (name) => byName.get(name),
+    read: (name) => {
+      const bytes = data.get(name);
+      return bytes === undefined ? Promise.reject(missingTensor(file, name)) : Promise.resolve(bytes);
+    },
+  };
+}
