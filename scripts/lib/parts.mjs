@@ -106,7 +106,11 @@ export const PARTS = [
     run: () => check('node_modules/prettier/bin/prettier.cjs', '--check', '.'),
   },
   { name: 'sizes', title: 'File sizes', run: () => check('scripts/check-sizes.mjs') },
-  { name: 'licences', title: 'Licences of the packages', run: () => check('scripts/check-licences.mjs') },
+  {
+    name: 'packages',
+    title: 'Packages (licences, lock file)',
+    run: () => check('scripts/check-packages.mjs'),
+  },
   { name: 'unit', title: 'Unit and kernel tests (vitest, Dawn)', run: unit },
   { name: 'build', title: 'Build (studio, command line, benchmark)', run: build },
   { name: 'e2e', title: 'End-to-end tests (Playwright, Chromium)', run: e2e },
