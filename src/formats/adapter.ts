@@ -10,6 +10,11 @@ export interface LoraSettings {
   rslora: boolean;
   /** Linear layers by their last name part, such as `q_proj`; sorted, never empty. */
   targetModules: string[];
+  /**
+   * Full module paths, sorted: present only when the adapter covers some of the modules of these names and not all
+   * (an imported adapter may), so that a model's layers outside the list stay without one.
+   */
+  targetPaths?: string[];
   /** Rank per module path (without the `base_model.model.` prefix), where it differs. */
   rankPattern: Record<string, number>;
   /** Alpha per module path, where it differs. */
