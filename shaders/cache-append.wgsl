@@ -1,0 +1,24 @@
+// Copies row t of x to row batch.key_offset + t of a cache: how values get there (keys: rope-cache.wgsl).
+// CPU twin: none, a plain copy; test: src/engine/ops/cache.test.ts.
+//#include lib/batch
+//#include lib/flat
+
+override WG: u32 = 64;
+
+struct Params {
+  cols4: u32,  // vec4s in a row
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<uniform> batch: Batch;
+@group(0) @binding(2) var<storage, read> x: array<vec4f>;            // [tokens, cols]
+@group(0) @binding(3) var<storage, read_write> cache: array<vec4f>;  // [maxLen, cols]
+
+@compute @workgroup_size(WG)
+fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
+  let at = flat_index(id, groups, WG);
+  if (at >= batch.tokens * params.cols4) {
+    return;
+  }
+  cache[batch.key_offset * params.cols4 + at] = x[at];
+}
