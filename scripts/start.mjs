@@ -33,6 +33,11 @@ async function serve() {
 
 for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => process.exit(0));
 
+// Where npm is ended by a signal, it ends its shell but not us. We notice by our new parent.
+const parent = process.ppid;
+const orphaned = () => process.ppid !== parent && process.exit(0);
+if (process.env['npm_lifecycle_event'] === 'start') setInterval(orphaned, 1000).unref();
+
 serve().catch((error) => {
   console.error(`npm start: ${error.message}`);
   process.exit(1);
