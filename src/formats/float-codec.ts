@@ -24,14 +24,17 @@ function halfToFloatBits(half: number): number {
   return sign | ((113 - shift) << 23) | (((mantissa << shift) & 0x3ff) << 13);
 }
 
-/** Decodes to float32, always into memory of its own. */
+/**
+ * Decodes to float32. F32 bytes that own their buffer are taken over as they are (so that a large adapter is not held
+ * twice); everything else is copied.
+ */
 export function decodeFloats(dtype: FloatDtype, bytes: Uint8Array<ArrayBuffer>): Float32Array<ArrayBuffer> {
   const count = bytes.byteLength / BYTES_PER_VALUE[dtype];
-  const bits = new Uint32Array(count);
   if (dtype === 'F32') {
-    new Uint8Array(bits.buffer).set(bytes);
-    return new Float32Array(bits.buffer);
+    const owned = bytes.byteLength === bytes.buffer.byteLength;
+    return new Float32Array(owned ? bytes.buffer : bytes.slice().buffer);
   }
+  const bits = new Uint32Array(count);
   const source = aligned(bytes, 2);
   const halves = new Uint16Array(source.buffer, source.byteOffset, count);
   for (let i = 0; i < count; i++) {
