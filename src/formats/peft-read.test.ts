@@ -66,7 +66,7 @@ describe('readPeftFolder', () => {
     );
   });
 
-  it.each<[string, string, string]>([
+  const badConfigs: [string, string, string][] = [
     ['38 byte order mark', `\ufeff${config()}`, INVALID],
     ['39 peft_type absent', config({ peft_type: undefined }), INVALID],
     ['39 IA3', config({ peft_type: 'IA3' }), UNSUPPORTED],
@@ -118,7 +118,8 @@ describe('readPeftFolder', () => {
     ['53 10 MB of JSON', `${config()}${' '.repeat(10_000_000)}`, 'INPUT_TOO_LARGE'],
     ['not JSON', 'r: 8', INVALID],
     ['a duplicate field', config().replace('"r":2', '"r":2,"r":4'), INVALID],
-  ])('refuses %s', async (_, text, code) => {
+  ];
+  it.each(badConfigs)('refuses %s', async (_, text, code) => {
     expect(await codeOf(() => withConfig(text))).toBe(code);
   });
 
@@ -172,7 +173,7 @@ describe('readPeftFolder', () => {
     expect((await withConfig(listed, some)).adapter.settings.targetModules).toEqual(['q_proj']);
   });
 
-  it.each<[string, Record<string, Raw>, string]>([
+  const badTensors: [string, Record<string, Raw>, string][] = [
     ['46 no prefix', pair('model.layers.0.self_attn.q_proj'), INVALID],
     ['46 double prefix', pair(`base_model.model.${Q0}`), INVALID],
     ['46 adapter name left in', { [`${Q0}.lora_A.default.weight`]: { shape: [2, 8] } }, INVALID],
@@ -210,7 +211,8 @@ describe('readPeftFolder', () => {
     ['54 fp8', { [`${Q0}.lora_A.weight`]: { dtype: 'F8_E4M3', shape: [2, 8] } }, UNSUPPORTED],
     ['54 int8', { [`${Q0}.lora_A.weight`]: { dtype: 'I8', shape: [2, 8] } }, UNSUPPORTED],
     ['no tensors', {}, INVALID],
-  ])('refuses %s', async (_, tensors, code) => {
+  ];
+  it.each(badTensors)('refuses %s', async (_, tensors, code) => {
     expect(await codeOf(() => withTensors(tensors))).toBe(code);
   });
 
