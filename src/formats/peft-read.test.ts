@@ -66,7 +66,7 @@ describe('readPeftFolder', () => {
     );
   });
 
-  const badConfigs: [string, string, string][] = [
+  const badConfigs: (readonly [string, string, string])[] = [
     ['38 byte order mark', `\ufeff${config()}`, INVALID],
     ['39 peft_type absent', config({ peft_type: undefined }), INVALID],
     ['39 IA3', config({ peft_type: 'IA3' }), UNSUPPORTED],
@@ -79,7 +79,7 @@ describe('readPeftFolder', () => {
     ),
     ['40 r = NaN', config().replace('"r":2', '"r":NaN'), INVALID],
     ...[0, -1, 1e30, '8'].map(
-      (a) => [`41 alpha = ${a}`, config({ lora_alpha: a }), INVALID] as [string, string, string],
+      (a) => [`41 alpha = ${a}`, config({ lora_alpha: a }), INVALID] as const,
     ),
     ['dropout 1', config({ lora_dropout: 1 }), INVALID],
     ['rslora "yes"', config({ use_rslora: 'yes' }), INVALID],
