@@ -272,8 +272,20 @@ DATED = """{{- bos_token }}
 {%- if add_generation_prompt %}{{- '<|im_start|>assistant\\n\\n' }}{% endif %}"""
 PLAIN = """{% for m in messages %}{{ m['role'] | capitalize }}: {{ m['content'] }}
 {% endfor %}{% if add_generation_prompt %}Assistant:{% endif %}"""
+# The same with tags, for the turns that incremental rendering cannot settle: the oracle of their masks.
+THINKING_TAGGED = THINKING.replace("""            {{- '<|im_start|>assistant\\n<think>\\n' +""", """            {{- '<|im_start|>assistant\\n' }}{% generation %}{{- '<think>\\n' +""").replace(
+    """answer.lstrip('\\n') }}""", """answer.lstrip('\\n') + '<|im_end|>' }}{% endgeneration %}""").replace(
+    """{{- '<|im_start|>assistant\\n' + answer }}""", """{{- '<|im_start|>assistant\\n' }}{% generation %}{{- answer + '<|im_end|>' }}{% endgeneration %}""").replace(
+    """        {{- '<|im_end|>\\n' }}
+    {%- endif %}
+{%- endfor %}""", """        {{- '\\n' }}
+    {%- endif %}
+{%- endfor %}""")
+STRINGS = """{%- for m in messages -%}
+[{{ m.role | capitalize }}|{{ 'mIXED' | capitalize }}|{{ nothing | trim }}] {{ m.content.strip('\\n') }}|{{ m.content.lstrip() }}|{{ m.content.rstrip('y\\n') }}|{{ m.content | trim }}|{{ ' \u0085\u001cx\ufeff ' | trim }}<|im_end|>
+{% endfor -%}"""
 TEMPLATES = {"chatml": CHATML, "chatml-system": CHATML_SYSTEM, "role-lines": ROLE_LINES, "inst": INST, "generation": GENERATION,
-             "generation-tight": GENERATION_TIGHT, "thinking": THINKING, "dated": DATED, "plain": PLAIN}
+             "generation-tight": GENERATION_TIGHT, "thinking": THINKING, "thinking-generation": THINKING_TAGGED, "strings": STRINGS, "dated": DATED, "plain": PLAIN}
 
 
 def chat(*turns):
@@ -291,6 +303,7 @@ CONVERSATIONS = {
     "same": chat(("user", "yes"), ("assistant", "yes"), ("user", "yes"), ("assistant", "yes")),
     "thoughts": chat(("user", "A?"), ("assistant", "<think>\nhm\n</think>\n\nB."), ("user", "C?"), ("assistant", "<think>\nso\n</think>\n\nD.")),
     "tool": chat(("user", "Weather?"), ("assistant", "I look."), ("tool", "sunny \"21\" °C"), ("assistant", "It is sunny.")),
+    "indented": chat(("user", "Code?"), ("assistant", "\n    return x\n"), ("user", "Again"), ("assistant", "  y")),
     "open": chat(("user", "Only a question")),
 }
 CONVERSATIONS["reasoning"] = [{"role": "user", "content": "E?"}, {"role": "assistant", "content": "F.", "reasoning_content": "think first"}]
@@ -319,12 +332,12 @@ def assistant_mask(tok, messages, full, ids, offsets, special_ids):
             return None
         spans.append((len(before), len(after)))
     mask = token_mask(spans, offsets)
-    for start, end in spans:  # what follows the turn's last special token is no part of the turn
+    for start, end in spans:  # white space after the turn's closing token is no part of the turn
         inside = [k for k, (a, b) in enumerate(offsets) if a < end and b > start]
         special = [k for k in inside if ids[k] in special_ids]
-        for k in inside:
-            if special and k > special[-1]:
-                mask[k] = 0
+        if special and not full[offsets[special[-1]][1]:end].strip():
+            for k in inside:
+                mask[k] &= k <= special[-1]
     return mask
 
 
@@ -354,6 +367,12 @@ def chat_goldens(load_with, templates, conversations):
                     case["mask"] = assistant_mask(tok, messages, full, case["ids"], got["offset_mapping"], special_ids)
                 except jinja2.exceptions.TemplateError as e:
                     case["mask"] = None
+    # Turns that the template renders unlike the last one: their twin with tags gives the masks, where it shows them whole.
+    masks = {(c["template"], c["conversation"]): c.get("mask") for c in out}
+    for case in out:
+        whole = all(m["content"] in case.get("text", "") for m in conversations[case["conversation"]])
+        if case.get("mask", 0) is None and whole:
+            case["mask"] = masks.get((case["template"] + "-generation", case["conversation"]))
     return out
 
 
