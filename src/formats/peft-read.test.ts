@@ -78,9 +78,7 @@ describe('readPeftFolder', () => {
       (r) => [`40 r = ${JSON.stringify(r)}`, config({ r }), INVALID] as const,
     ),
     ['40 r = NaN', config().replace('"r":2', '"r":NaN'), INVALID],
-    ...[0, -1, 1e30, '8'].map(
-      (a) => [`41 alpha = ${a}`, config({ lora_alpha: a }), INVALID] as const,
-    ),
+    ...[0, -1, 1e30, '8'].map((a) => [`41 alpha = ${a}`, config({ lora_alpha: a }), INVALID] as const),
     ['dropout 1', config({ lora_dropout: 1 }), INVALID],
     ['rslora "yes"', config({ use_rslora: 'yes' }), INVALID],
     ['42 r other than in the tensors', config({ r: 4 }), INVALID],
