@@ -1,0 +1,48 @@
+import { CapabilityLine } from './features/capability/capability-line.tsx';
+import { CapabilityProblem } from './features/capability/capability-problem.tsx';
+import { DataPanel } from './features/data/data-panel.tsx';
+import { ModelPanel } from './features/model/model-panel.tsx';
+import { AskPanel } from './features/run/ask-panel.tsx';
+import { ProgressPanel } from './features/run/progress-panel.tsx';
+import { RunBar } from './features/run/run-bar.tsx';
+import { SamplesPanel } from './features/run/samples-panel.tsx';
+import { SettingsPanel } from './features/settings/settings-panel.tsx';
+import { t } from './i18n/index.ts';
+import { LorikeetMark } from './ui/lorikeet-mark.tsx';
+
+/** The whole page: what to train on the left, the run on the right; below each other on narrow screens. */
+export function App() {
+  return (
+    <div className="page">
+      <header className="masthead">
+        <div className="brand">
+          <LorikeetMark />
+          <div>
+            <h1>{t('app.name')}</h1>
+            <p className="quiet">{t('app.purpose')}</p>
+          </div>
+        </div>
+        <CapabilityLine />
+      </header>
+      <main className="studio">
+        <div className="column">
+          <CapabilityProblem />
+          <ModelPanel />
+          <DataPanel />
+        </div>
+        <div className="column">
+          <div className="column column-settings">
+            <SettingsPanel />
+          </div>
+          <RunBar />
+          <ProgressPanel />
+          <SamplesPanel />
+          <AskPanel />
+        </div>
+      </main>
+      <footer className="footer">
+        <p>{t('app.privacy')}</p>
+      </footer>
+    </div>
+  );
+}
