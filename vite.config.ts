@@ -18,10 +18,9 @@ const policyForDevelopment: Plugin = {
   name: 'policy-for-development',
   apply: 'serve',
   transformIndexHtml: (html) =>
-    html.replace(
-      "default-src 'self'",
-      "default-src 'self'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'",
-    ),
+    html
+      .replace("script-src 'self'", "script-src 'self' 'unsafe-inline'")
+      .replace("default-src 'self'", "default-src 'self'; style-src 'self' 'unsafe-inline'"),
 };
 
 export default defineConfig({
