@@ -58,13 +58,17 @@ export function subFolder(files: FileSet, folder: string): FileSet {
   };
 }
 
+/** The one folder, with its slash, in which all names lie; empty when they lie in several or in none. */
+export function commonFolder(names: readonly string[]): string {
+  const tops = new Set(names.map((name) => name.slice(0, name.indexOf('/') + 1)));
+  const [top] = tops;
+  return tops.size === 1 && top !== undefined ? top : '';
+}
+
 /** Takes one folder level off when everything lies in one folder: browsers hand a dropped folder over that way. */
 export function withoutCommonFolder(files: FileSet): FileSet {
-  const tops = new Set(
-    files.names().map((name) => (name.includes('/') ? name.slice(0, name.indexOf('/')) : '')),
-  );
-  const [top] = tops;
-  return tops.size === 1 && top !== undefined && top !== '' ? subFolder(files, top) : files;
+  const top = commonFolder(files.names());
+  return top === '' ? files : subFolder(files, top.slice(0, -1));
 }
 
 /** The bytes of a file of a bounded size. */

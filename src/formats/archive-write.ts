@@ -1,0 +1,102 @@
+/**
+ * A trained adapter as the files of an export: the root is a PEFT folder, checkpoint.json comes first, the rest
+ * follows by path. The same content gives the same bytes, but for ids and times, which only the manifest holds.
+ */
+import { StudioError } from '../errors.ts';
+import type { Adapter } from './adapter.ts';
+import { bytesEntry, compareBytes, textEntry, type FileEntry } from './file-entry.ts';
+import { encodeFloats } from './float-codec.ts';
+import { gzip } from './gzip.ts';
+import { FORMAT_VERSION, MANIFEST_FILE, manifestLora, manifestText, type Manifest } from './manifest.ts';
+import { modelCard, type CardFields } from './model-card.ts';
+import { KEY_PREFIX } from './peft-keys.ts';
+import { peftEntries, type AdapterDtype } from './peft-write.ts';
+import { Sha256, sha256Hex } from './sha256.ts';
+import { toStream, type Chunk } from './streams.ts';
+import { tarChunks } from './tar-write.ts';
+
+export interface AdapterExport {
+  adapter: Adapter;
+  base: Manifest['base'];
+  /** Ids, name and time of the checkpoint; from where it is stored, never made at the moment of the export. */
+  run: Pick<Manifest, 'id' | 'runId' | 'parentId' | 'name' | 'step' | 'createdAt' | 'appVersion'>;
+  optimizer: Manifest['optimizer'];
+  metrics: Manifest['metrics'];
+  determinism: Manifest['determinism'];
+  dtype: AdapterDtype;
+  /** True for base models with Conv1D layers (GPT-2). */
+  fanInFanOut: boolean;
+  /** The tokenizer's files, byte for byte. */
+  tokenizerFiles: ReadonlyMap<string, Uint8Array<ArrayBuffer>>;
+  /** Entries below `state/`; with them the export is `full`, without them `sampler`. */
+  stateFiles?: readonly FileEntry[];
+  card: CardFields;
+}
+
+async function describeFile(entry: FileEntry): Promise<Manifest['files'][number]> {
+  const hash = new Sha256();
+  for await (const chunk of entry.chunks()) hash.update(chunk);
+  return { path: entry.path, size: entry.size, sha256: hash.hex() };
+}
+
+function describeTensors(adapter: Adapter, dtype: AdapterDtype): Manifest['tensors'] {
+  return Object.fromEntries(
+    adapter.tensors.map(({ name, shape, data }) => [
+      KEY_PREFIX + name,
+      { dtype, shape: [...shape], sha256: sha256Hex(encodeFloats(dtype, data)) },
+    ]),
+  );
+}
+
+function checkPaths(entries: readonly FileEntry[], stateFiles: readonly FileEntry[]): void {
+  const paths = entries.map((entry) => entry.path);
+  const stray = stateFiles.find((entry) => !entry.path.startsWith('state/'))?.path;
+  const twice = paths.find((path, i) => paths.indexOf(path) !== i);
+  const wrong = stray ?? twice;
+  if (wrong === undefined) return;
+  throw new StudioError({
+    code: 'INTERNAL',
+    message: `The export cannot hold the entry ${wrong}.`,
+    fix: 'This is a bug in Lorikeet. Please report it with this message.',
+  });
+}
+
+/** The files of an export in their order; hashes everything once, since the manifest comes first. */
+export async function archiveEntries(what: AdapterExport): Promise<FileEntry[]> {
+  const stateFiles = what.stateFiles ?? [];
+  const adapter = { ...what.adapter, baseModel: what.base.id };
+  const entries: FileEntry[] = [
+    ...peftEntries(adapter, what.dtype, { fanInFanOut: what.fanInFanOut, revision: what.base.revision }),
+    textEntry('README.md', modelCard(what.base.id, adapter.settings, what.card)),
+    ...Array.from(what.tokenizerFiles, ([name, bytes]) => bytesEntry(name, bytes)),
+    ...stateFiles,
+  ];
+  checkPaths(entries, stateFiles);
+  entries.sort((a, b) => compareBytes(a.path, b.path));
+  const files: Manifest['files'] = [];
+  for (const entry of entries) files.push(await describeFile(entry));
+  const manifest = manifestText({
+    formatVersion: FORMAT_VERSION,
+    kind: what.stateFiles === undefined ? 'sampler' : 'full',
+    ...what.run,
+    base: what.base,
+    lora: manifestLora(adapter.settings),
+    optimizer: what.optimizer,
+    paramOrder: adapter.tensors.map((tensor) => KEY_PREFIX + tensor.name),
+    tensors: describeTensors(adapter, what.dtype),
+    files,
+    metrics: what.metrics,
+    determinism: what.determinism,
+  });
+  return [textEntry(MANIFEST_FILE, manifest), ...entries];
+}
+
+/** The entries as a tar stream; the same bytes for the same entries. */
+export function toTar(entries: readonly FileEntry[]): ReadableStream<Chunk> {
+  return toStream(tarChunks(entries));
+}
+
+/** The entries as a .tar.gz stream, made while it is read. */
+export function toTarGz(entries: readonly FileEntry[]): ReadableStream<Chunk> {
+  return gzip(tarChunks(entries));
+}
