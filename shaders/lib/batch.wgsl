@@ -1,6 +1,5 @@
 // The uniform that every row-wise kernel shares: how much of the plan's bucket is in use this time.
-// Written once per micro-batch by `src/engine/gpu/batch.ts`; declared by the kernels as
-// `@group(0) @binding(1) var<uniform> batch: Batch;`.
+// Written once per micro-batch by `src/engine/gpu/batch.ts`; the kernels bind it as `batch`.
 struct Batch {
   tokens: u32,      // rows of the flat token axis in use
   head_rows: u32,   // rows that reach the output head

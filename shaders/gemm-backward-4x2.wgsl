@@ -1,0 +1,101 @@
+// Gradient of the input of a frozen product with its LoRA term: dx (+)= dy W + dz A.
+// Each invocation computes 4 rows by 2 blocks of 4 inputs in registers; no workgroup memory.
+// CPU twin: src/engine/reference/gemm.ts; test: src/engine/ops/gemm.test.ts.
+//#include lib/batch
+//#include lib/blocks
+
+override FORMAT: u32 = 1;  // of the weights: 0 f16, 1 bf16, 2 f32
+
+struct Params {
+  in4: u32,          // blocks of inputs
+  out4: u32,         // blocks of outputs of this part of the weight
+  first_block: u32,  // where this part's outputs begin in dy, in blocks
+  stride4: u32,      // blocks in a row of dy
+  rank4: u32,        // blocks of the adapter's rank; 0 = no adapter
+  accumulate: u32,   // 1: add to dx instead of setting it
+  rescale: u32,      // 1: dx is first multiplied by row_scale (the head's running softmax)
+  head_rows: u32,    // 1: rows are those of the head instead of the tokens
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<uniform> batch: Batch;
+@group(0) @binding(2) var<storage, read> dy: array<vec4f>;         // [tokens, out]
+@group(0) @binding(3) var<storage, read> weight: array<vec4u>;     // [in/4][out/4] blocks
+@group(0) @binding(4) var<storage, read> dz: array<vec4f>;         // [tokens, rank]
+@group(0) @binding(5) var<storage, read> lora_a: array<vec4f>;     // [rank, in]
+@group(0) @binding(6) var<storage, read> row_scale: array<vec4f>;  // [tokens, 4]: the factor is in w
+@group(0) @binding(7) var<storage, read_write> dx: array<vec4f>;   // [tokens, in]
+
+fn load_block(index: u32) -> mat4x4f {
+  if (FORMAT == 2u) {
+    let at = index * 4u;
+    return mat4x4f(bitcast<vec4f>(weight[at]), bitcast<vec4f>(weight[at + 1u]),
+                   bitcast<vec4f>(weight[at + 2u]), bitcast<vec4f>(weight[at + 3u]));
+  }
+  let a = weight[index * 2u];
+  let b = weight[index * 2u + 1u];
+  if (FORMAT == 1u) { return unpack_bf16(a, b); }
+  return unpack_f16(a, b);
+}
+
+// Four ranks by four inputs of A.
+fn load_lora_a(block: u32, k: u32) -> mat4x4f {
+  let at = k * 4u * params.in4 + block;
+  return mat4x4f(lora_a[at], lora_a[at + params.in4], lora_a[at + 2u * params.in4], lora_a[at + 3u * params.in4]);
+}
+
+fn finish(row: u32, block: u32, sum: vec4f) {
+  if (row >= active_rows() || block >= params.in4) { return; }
+  let at = row * params.in4 + block;
+  var value = sum;
+  if (params.accumulate == 1u) {
+    var before = dx[at];
+    if (params.rescale == 1u) { before *= row_scale[row].w; }
+    value += before;
+  }
+  dx[at] = value;
+}
+
+fn active_rows() -> u32 {
+  return select(batch.tokens, batch.head_rows, params.head_rows == 1u);
+}
+
+@compute @workgroup_size(8, 8)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) lane: vec3u) {
+  let row = (group.y * 8u + lane.y) * 4u;
+  let block = group.x * 16u + lane.x;
+  let in4 = params.in4;
+  let out4 = params.out4;
+  if (row >= active_rows() || block >= in4) { return; }
+  let last_row = active_rows() - 1u;
+  let d0_row = min(row + 0u, last_row) * params.stride4 + params.first_block;
+  let d1_row = min(row + 1u, last_row) * params.stride4 + params.first_block;
+  let d2_row = min(row + 2u, last_row) * params.stride4 + params.first_block;
+  let d3_row = min(row + 3u, last_row) * params.stride4 + params.first_block;
+  let c0 = min(block + 0u, in4 - 1u);
+  let c1 = min(block + 8u, in4 - 1u);
+  var a00 = vec4f(); var a01 = vec4f();
+  var a10 = vec4f(); var a11 = vec4f();
+  var a20 = vec4f(); var a21 = vec4f();
+  var a30 = vec4f(); var a31 = vec4f();
+  for (var n = 0u; n < out4; n++) {
+    let m0 = transpose(load_block(c0 * out4 + n));
+    let m1 = transpose(load_block(c1 * out4 + n));
+    let d0 = dy[d0_row + n]; a00 = mac4(a00, d0, m0); a01 = mac4(a01, d0, m1);
+    let d1 = dy[d1_row + n]; a10 = mac4(a10, d1, m0); a11 = mac4(a11, d1, m1);
+    let d2 = dy[d2_row + n]; a20 = mac4(a20, d2, m0); a21 = mac4(a21, d2, m1);
+    let d3 = dy[d3_row + n]; a30 = mac4(a30, d3, m0); a31 = mac4(a31, d3, m1);
+  }
+  for (var k = 0u; k < params.rank4; k++) {
+    let m0 = load_lora_a(c0, k);
+    let m1 = load_lora_a(c1, k);
+    let z0 = dz[min(row + 0u, last_row) * params.rank4 + k]; a00 = mac4(a00, z0, m0); a01 = mac4(a01, z0, m1);
+    let z1 = dz[min(row + 1u, last_row) * params.rank4 + k]; a10 = mac4(a10, z1, m0); a11 = mac4(a11, z1, m1);
+    let z2 = dz[min(row + 2u, last_row) * params.rank4 + k]; a20 = mac4(a20, z2, m0); a21 = mac4(a21, z2, m1);
+    let z3 = dz[min(row + 3u, last_row) * params.rank4 + k]; a30 = mac4(a30, z3, m0); a31 = mac4(a31, z3, m1);
+  }
+  finish(row + 0u, block + 0u, a00); finish(row + 0u, block + 8u, a01);
+  finish(row + 1u, block + 0u, a10); finish(row + 1u, block + 8u, a11);
+  finish(row + 2u, block + 0u, a20); finish(row + 2u, block + 8u, a21);
+  finish(row + 3u, block + 0u, a30); finish(row + 3u, block + 8u, a31);
+}

@@ -1,0 +1,124 @@
+// Frozen product with its LoRA term: y = x Wᵀ + bias + residual + scale * z Bᵀ, with z = dropout(x) Aᵀ.
+// Each invocation computes 8 rows by 2 blocks of 4 outputs in registers; no workgroup memory.
+// CPU twin: src/engine/reference/gemm.ts; test: src/engine/ops/gemm.test.ts.
+//#include lib/batch
+//#include lib/blocks
+
+override FORMAT: u32 = 1;  // of the weights: 0 f16, 1 bf16, 2 f32
+
+struct Params {
+  in4: u32,           // blocks of inputs
+  out4: u32,          // blocks of outputs of this part of the weight
+  first_block: u32,   // where this part's outputs begin in y, in blocks
+  stride4: u32,       // blocks in a row of y
+  rank4: u32,         // blocks of the adapter's rank; 0 = no adapter
+  scale: f32,         // of the adapter: alpha / rank
+  has_bias: u32,
+  has_residual: u32,
+  head_rows: u32,     // 1: rows are those of the head instead of the tokens
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<uniform> batch: Batch;
+@group(0) @binding(2) var<storage, read> x: array<vec4f>;         // [tokens, in]
+@group(0) @binding(3) var<storage, read> weight: array<vec4u>;    // [in/4][out/4] blocks
+@group(0) @binding(4) var<storage, read> bias: array<vec4f>;      // [out]
+@group(0) @binding(5) var<storage, read> residual: array<vec4f>;  // [tokens, out]
+@group(0) @binding(6) var<storage, read> z: array<vec4f>;         // [tokens, rank]
+@group(0) @binding(7) var<storage, read> lora_b: array<vec4f>;    // [out, rank]
+@group(0) @binding(8) var<storage, read_write> y: array<vec4f>;   // [tokens, out]
+
+fn load_block(index: u32) -> mat4x4f {
+  if (FORMAT == 2u) {
+    let at = index * 4u;
+    return mat4x4f(bitcast<vec4f>(weight[at]), bitcast<vec4f>(weight[at + 1u]),
+                   bitcast<vec4f>(weight[at + 2u]), bitcast<vec4f>(weight[at + 3u]));
+  }
+  let a = weight[index * 2u];
+  let b = weight[index * 2u + 1u];
+  if (FORMAT == 1u) { return unpack_bf16(a, b); }
+  return unpack_f16(a, b);
+}
+
+// Four outputs by four ranks of B, turned so that column k holds the outputs of rank k.
+fn load_lora_b(block: u32, k: u32) -> mat4x4f {
+  let at = (params.first_block + block) * 4u * params.rank4 + k;
+  return transpose(mat4x4f(lora_b[at], lora_b[at + params.rank4], lora_b[at + 2u * params.rank4], lora_b[at + 3u * params.rank4]));
+}
+
+fn finish(row: u32, block: u32, sum: vec4f) {
+  if (row >= active_rows() || block >= params.out4) { return; }
+  let column = params.first_block + block;
+  let at = row * params.stride4 + column;
+  var value = sum;
+  if (params.has_bias == 1u) { value += bias[column]; }
+  if (params.has_residual == 1u) { value += residual[at]; }
+  y[at] = value;
+}
+
+fn active_rows() -> u32 {
+  return select(batch.tokens, batch.head_rows, params.head_rows == 1u);
+}
+
+@compute @workgroup_size(8, 4)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) lane: vec3u) {
+  let row = (group.y * 4u + lane.y) * 8u;
+  let block = group.x * 16u + lane.x;
+  let in4 = params.in4;
+  let out4 = params.out4;
+  if (row >= active_rows() || block >= out4) { return; }
+  let last_row = active_rows() - 1u;
+  let x0_row = min(row + 0u, last_row) * in4;
+  let x1_row = min(row + 1u, last_row) * in4;
+  let x2_row = min(row + 2u, last_row) * in4;
+  let x3_row = min(row + 3u, last_row) * in4;
+  let x4_row = min(row + 4u, last_row) * in4;
+  let x5_row = min(row + 5u, last_row) * in4;
+  let x6_row = min(row + 6u, last_row) * in4;
+  let x7_row = min(row + 7u, last_row) * in4;
+  let c0 = min(block + 0u, out4 - 1u);
+  let c1 = min(block + 8u, out4 - 1u);
+  var a00 = vec4f(); var a01 = vec4f();
+  var a10 = vec4f(); var a11 = vec4f();
+  var a20 = vec4f(); var a21 = vec4f();
+  var a30 = vec4f(); var a31 = vec4f();
+  var a40 = vec4f(); var a41 = vec4f();
+  var a50 = vec4f(); var a51 = vec4f();
+  var a60 = vec4f(); var a61 = vec4f();
+  var a70 = vec4f(); var a71 = vec4f();
+  for (var k = 0u; k < in4; k++) {
+    let m0 = load_block(k * out4 + c0);
+    let m1 = load_block(k * out4 + c1);
+    let x0 = x[x0_row + k]; a00 = mac4(a00, x0, m0); a01 = mac4(a01, x0, m1);
+    let x1 = x[x1_row + k]; a10 = mac4(a10, x1, m0); a11 = mac4(a11, x1, m1);
+    let x2 = x[x2_row + k]; a20 = mac4(a20, x2, m0); a21 = mac4(a21, x2, m1);
+    let x3 = x[x3_row + k]; a30 = mac4(a30, x3, m0); a31 = mac4(a31, x3, m1);
+    let x4 = x[x4_row + k]; a40 = mac4(a40, x4, m0); a41 = mac4(a41, x4, m1);
+    let x5 = x[x5_row + k]; a50 = mac4(a50, x5, m0); a51 = mac4(a51, x5, m1);
+    let x6 = x[x6_row + k]; a60 = mac4(a60, x6, m0); a61 = mac4(a61, x6, m1);
+    let x7 = x[x7_row + k]; a70 = mac4(a70, x7, m0); a71 = mac4(a71, x7, m1);
+  }
+  if (params.rank4 > 0u) {
+    let scale = params.scale * batch.scale;
+    for (var k = 0u; k < params.rank4; k++) {
+      let m0 = load_lora_b(c0, k);
+      let m1 = load_lora_b(c1, k);
+      let z0 = scale * z[min(row + 0u, last_row) * params.rank4 + k]; a00 = mac4(a00, z0, m0); a01 = mac4(a01, z0, m1);
+      let z1 = scale * z[min(row + 1u, last_row) * params.rank4 + k]; a10 = mac4(a10, z1, m0); a11 = mac4(a11, z1, m1);
+      let z2 = scale * z[min(row + 2u, last_row) * params.rank4 + k]; a20 = mac4(a20, z2, m0); a21 = mac4(a21, z2, m1);
+      let z3 = scale * z[min(row + 3u, last_row) * params.rank4 + k]; a30 = mac4(a30, z3, m0); a31 = mac4(a31, z3, m1);
+      let z4 = scale * z[min(row + 4u, last_row) * params.rank4 + k]; a40 = mac4(a40, z4, m0); a41 = mac4(a41, z4, m1);
+      let z5 = scale * z[min(row + 5u, last_row) * params.rank4 + k]; a50 = mac4(a50, z5, m0); a51 = mac4(a51, z5, m1);
+      let z6 = scale * z[min(row + 6u, last_row) * params.rank4 + k]; a60 = mac4(a60, z6, m0); a61 = mac4(a61, z6, m1);
+      let z7 = scale * z[min(row + 7u, last_row) * params.rank4 + k]; a70 = mac4(a70, z7, m0); a71 = mac4(a71, z7, m1);
+    }
+  }
+  finish(row + 0u, block + 0u, a00); finish(row + 0u, block + 8u, a01);
+  finish(row + 1u, block + 0u, a10); finish(row + 1u, block + 8u, a11);
+  finish(row + 2u, block + 0u, a20); finish(row + 2u, block + 8u, a21);
+  finish(row + 3u, block + 0u, a30); finish(row + 3u, block + 8u, a31);
+  finish(row + 4u, block + 0u, a40); finish(row + 4u, block + 8u, a41);
+  finish(row + 5u, block + 0u, a50); finish(row + 5u, block + 8u, a51);
+  finish(row + 6u, block + 0u, a60); finish(row + 6u, block + 8u, a61);
+  finish(row + 7u, block + 0u, a70); finish(row + 7u, block + 8u, a71);
+}
