@@ -2,8 +2,8 @@ import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { defineConfig } from 'vitest/config';
 
-// Tests on SmolLM2-135M-Instruct and on shared data: `LORIKEET_SMOLLM2=<folder> npx vitest run --config vitest.smollm2.config.ts`.
-// `LORIKEET_SHARED` is the folder that holds data/gsm8k-400.jsonl; `../shared` unless set.
+// Tests on SmolLM2-135M, which are too long for npm test or need files that are not in the repository
+// (npm run test:smollm2 sets `LORIKEET_SMOLLM2`, the folder of the model).
 const model = process.env['LORIKEET_SMOLLM2'];
 if (model === undefined || !existsSync(resolve(model, 'tokenizer.json'))) {
   throw new Error(
@@ -13,14 +13,16 @@ if (model === undefined || !existsSync(resolve(model, 'tokenizer.json'))) {
 
 export default defineConfig({
   resolve: {
-    alias: { '@smollm2': resolve(model), '@shared': resolve(process.env['LORIKEET_SHARED'] ?? '../shared') },
+    // Where src/data/tokenizer.smollm2.ts finds its files; it may not read files itself.
+    alias: { '@smollm2': resolve(model), '@shared': resolve(import.meta.dirname, '../shared') },
   },
-  server: { fs: { strict: false } },
   test: {
-    include: ['src/**/*.smollm2.ts'],
-    testTimeout: 120_000,
-    hookTimeout: 120_000,
+    include: ['src/**/*.smollm2.ts', 'e2e/smollm2/**/*.test.ts'],
+    globalSetup: ['scripts/vitest-vulkan.mjs'],
+    testTimeout: 3_600_000,
+    hookTimeout: 3_600_000,
     pool: 'forks',
     maxWorkers: 1,
+    fileParallelism: false,
   },
 });

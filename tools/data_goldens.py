@@ -38,6 +38,7 @@ TEXTS = [
     "你好，世界。", "これはペンです", "한국어 문장입니다", "中文English混排123数字", "汉字　全角空格", "ｆｕｌｌｗｉｄｔｈ",
     "Привет, мир", "Γειά σου Κόσμε", "שלום עולם", "مرحبا بالعالم", "नमस्ते दुनिया", "สวัสดีชาวโลก", "Tiếng Việt",
     "café naïve Ångström", "cafe\u0301 decomposed A\u030angstro\u0308m", "ﬁ ligature ½ ² ³ Ⅷ ٣٤٥ ๓ 一二", "x²+y³=½z",
+    "a \ufeff! \ufeff", "a\n\u0085\n\u0085 b", "10\u00bd\u00b22 \u0663\u0664", "on the of the and the to the one two",
     "\ufeffbom at start", "in\ufeffside bom", "nel\u0085here \u0085 x", "nbsp\u00a0here\u00a0\u00a0x", "thin\u2009space\u202fand\u3000wide",
     "zero\u200bwidth\u200djoin", "ls\u2028ps\u2029end", "\x00nul\x01\x02 bell\x07", "soft\u00adhyphen", "\u202ertl override",
     "<|im_start|>user\nhi<|im_end|>\n", "text<|endoftext|>more", "<|im_start|><|im_end|><|im_start|>", "<|im_start", "|>im_end<|",
@@ -63,12 +64,10 @@ def train_byte_bpe(corpus):
 def train_sentencepiece(corpus):
     t = Tokenizer(models.BPE(byte_fallback=True, fuse_unk=True, unk_token="<unk>"))
     t.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
-    t.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="never")  # for training only: merges inside words
     t.decoder = decoders.Sequence([decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)])
     special = ["<unk>", "<s>", "</s>"] + [f"<0x{i:02X}>" for i in range(256)]
-    t.train_from_iterator(corpus, trainers.BpeTrainer(vocab_size=1000, special_tokens=special, show_progress=False, limit_alphabet=100))
+    t.train_from_iterator(corpus, trainers.BpeTrainer(vocab_size=1000, special_tokens=special, show_progress=False, limit_alphabet=100, max_token_length=14))
     j = json.loads(t.to_str())
-    j["pre_tokenizer"] = None
     j["added_tokens"] = j["added_tokens"][:3]  # as in Llama's file, the byte tokens are ordinary ones
     return j
 
@@ -77,7 +76,8 @@ def corpus():
     words = open(os.path.join(HERE, "default-model", "words.txt")).read().split()
     lines = [" ".join(words[i:i + 12]) + "." for i in range(0, len(words), 12)]
     lines += open(os.path.abspath(__file__)).read().split("\n") + TEXTS
-    return lines
+    # Enough of what Rust and JavaScript see as white space in different ways to be merged into tokens.
+    return lines + ["a \ufeff!\n\u0085\n\u0085 b", "10\u00bd\u00b22 \u0663\u0664"] * 60
 
 
 # --- tokenizer variants: the two trained files with other parts, as the model families use them ------------------------
