@@ -4,12 +4,12 @@ usage: python tools/smollm2_reference.py MODEL_DIR DATA.jsonl OUT.json --init-ad
          [--steps 10] [--batch-size 1] [--max-length 128] [--lr 1e-4] [--weight-decay 0] [--grad-clip 0] [--save FOLDER]
        python tools/smollm2_reference.py MODEL_DIR DATA.jsonl OUT.json --make-adapter FOLDER [--rank 8] [--alpha 16]
        python tools/smollm2_reference.py MODEL_DIR DATA.jsonl OUT.json --generate --init-adapter FOLDER
-         [--prompts 5] [--max-tokens 32]
+         [--prompts FILE] [--max-tokens 32]
 
 DATA.jsonl has rows {"prompt", "completion"} of plain text. As in TRL, a row is the ids of prompt and completion joined,
 with the end token behind; the loss covers the completion and the end token; what is longer than --max-length is cut off.
 Rows are taken in file order, wrapping at the end. OUT.json holds the losses, gradient norms and tokens of the steps, or
-the greedy answers to the prompts of the first rows. --make-adapter writes a fresh adapter as PEFT initialises it.
+the greedy answers to five questions put as a chat (or those of --prompts, a JSON list of texts). --make-adapter writes a fresh adapter as PEFT initialises it.
 """
 
 import argparse
@@ -24,6 +24,15 @@ from peft import LoraConfig, PeftModel, get_peft_model
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 PROJECTIONS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
+
+# Questions whose greedy answers run for 32 tokens without a near tie (the lead of each token is 0.05 or more).
+QUESTIONS = [
+    "List the months of the year.",
+    "Write the numbers from 1 to 15.",
+    "Tell me a short story about a fox.",
+    "List the planets of the solar system.",
+    "List the days of the week.",
+]
 
 
 def read_rows(path):
@@ -74,14 +83,16 @@ def generate(model, tokenizer, prompts, count):
     """Greedy answers, and the smallest lead of a chosen token over the next best."""
     answers = []
     for prompt in prompts:
-        given = torch.tensor([tokenizer.encode(prompt)])
+        chat = [{"role": "user", "content": prompt}]
+        given = torch.tensor([tokenizer.apply_chat_template(chat, add_generation_prompt=True, return_dict=False)])
         out = model.generate(
             input_ids=given, attention_mask=torch.ones_like(given), max_new_tokens=count, do_sample=False,
             repetition_penalty=1.0, return_dict_in_generate=True, output_logits=True,
         )
         best = [logits[0].topk(2).values for logits in out.logits]
         tokens = out.sequences[0, given.shape[1] :].tolist()
-        answers.append({"prompt": prompt, "tokens": tokens, "text": tokenizer.decode(tokens), "smallestLead": min(float(b[0] - b[1]) for b in best)})
+        lead = min(float(b[0] - b[1]) for b in best)
+        answers.append({"prompt": prompt, "promptTokens": given[0].tolist(), "tokens": tokens, "text": tokenizer.decode(tokens), "smallestLead": lead})
         print(json.dumps(answers[-1]), flush=True)
     return answers
 
@@ -111,7 +122,7 @@ def main():
     parser.add_argument("--rank", type=int, default=8)
     parser.add_argument("--alpha", type=float, default=16)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--prompts", type=int, default=5)
+    parser.add_argument("--prompts")
     parser.add_argument("--max-tokens", type=int, default=32)
     parser.add_argument("--threads", type=int, default=2)
     args = parser.parse_args()
@@ -124,10 +135,11 @@ def main():
     elif args.init_adapter:
         tokenizer = AutoTokenizer.from_pretrained(args.model)
         model = PeftModel.from_pretrained(load_base(args.model), args.init_adapter, is_trainable=not args.generate).eval()
-        rows = read_rows(args.data)
         if args.generate:
-            report["answers"] = generate(model, tokenizer, [row["prompt"] for row in rows[: args.prompts]], args.max_tokens)
+            prompts = json.loads(Path(args.prompts).read_text()) if args.prompts else QUESTIONS
+            report["answers"] = generate(model, tokenizer, prompts, args.max_tokens)
         else:
+            rows = read_rows(args.data)
             report["steps"] = train(model, [encode(tokenizer, row, args.max_length) for row in rows], args)
             if args.save:
                 model.save_pretrained(args.save)
