@@ -9,7 +9,8 @@ usage: python tools/smollm2_reference.py MODEL_DIR DATA.jsonl OUT.json --init-ad
 DATA.jsonl has rows {"prompt", "completion"} of plain text. As in TRL, a row is the ids of prompt and completion joined,
 with the end token behind; the loss covers the completion and the end token; what is longer than --max-length is cut off.
 Rows are taken in file order, wrapping at the end. OUT.json holds the losses, gradient norms and tokens of the steps, or
-the greedy answers to five questions put as a chat (or those of --prompts, a JSON list of texts). --make-adapter writes a fresh adapter as PEFT initialises it.
+the greedy answers to five questions put as a chat (or those of --prompts, a JSON list of texts). --make-adapter
+writes a fresh adapter as PEFT initialises it.
 """
 
 import argparse
