@@ -1,0 +1,81 @@
+/** A real Chromium with a page that runs one module of src, for what Node does differently. */
+import { existsSync } from 'node:fs';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { chromium, type Page } from 'playwright';
+import { createServer } from 'vite';
+
+function findChromium(): string {
+  const places = [
+    process.env['LORIKEET_CHROMIUM'] ?? '',
+    '/usr/bin/chromium',
+    '/usr/bin/chromium-browser',
+    '/usr/bin/google-chrome-stable',
+    '/usr/bin/google-chrome',
+    '/Applications/Google Chrome.app/Contents/MacOS/Google Chrome',
+    '/Applications/Chromium.app/Contents/MacOS/Chromium',
+    chromium.executablePath(),
+  ];
+  const found = places.find((path) => path !== '' && existsSync(path));
+  if (found === undefined) throw new Error('No Chromium was found. Set LORIKEET_CHROMIUM to one.');
+  return found;
+}
+
+export interface TestBrowser {
+  page: Page;
+  /** Loads the page again, as a person would. */
+  reload(): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** Starts the browser on a page with this module, under the studio's rule that no text is run as code. */
+export async function startTestBrowser(module: string): Promise<TestBrowser> {
+  const cacheDir = await mkdtemp(join(tmpdir(), 'lorikeet-vite-'));
+  const server = await createServer({
+    configFile: false,
+    root: fileURLToPath(new URL('../../', import.meta.url)),
+    cacheDir,
+    appType: 'custom',
+    logLevel: 'error',
+    server: { host: '127.0.0.1', port: 0, hmr: false, watch: null },
+    optimizeDeps: { include: ['@huggingface/hub', 'zod'] },
+    plugins: [
+      {
+        name: 'test-page',
+        configureServer: ({ middlewares }) => {
+          middlewares.use('/test-page', (_request, response) => {
+            response.setHeader('content-type', 'text/html');
+            response.setHeader('content-security-policy', "script-src 'self' 'wasm-unsafe-eval'");
+            response.end(`<!doctype html><title>test</title><script type="module" src="${module}"></script>`);
+          });
+        },
+      },
+    ],
+  });
+  await server.listen();
+  const browser = await chromium.launch({
+    executablePath: findChromium(),
+    args: ['--headless=new', '--no-sandbox', '--disable-background-networking', '--disable-component-update'],
+  });
+  const page = await browser.newPage();
+  await page.goto(`${server.resolvedUrls?.local[0] ?? ''}test-page`);
+  // Not waitForFunction: it runs text as code in the page.
+  const ready = async (): Promise<void> => {
+    while (!(await page.evaluate(() => 'inBrowser' in globalThis))) await page.waitForTimeout(20);
+  };
+  await ready();
+  return {
+    page,
+    reload: async () => {
+      await page.reload();
+      await ready();
+    },
+    close: async () => {
+      await browser.close();
+      await server.close();
+      await rm(cacheDir, { recursive: true, force: true });
+    },
+  };
+}
