@@ -8,9 +8,11 @@ override FORMAT: u32 = 1;  // of the weights: 0 f16, 1 bf16, 2 f32
 
 struct Params {
   in4: u32,          // blocks of inputs
-  out4: u32,         // blocks of outputs of this part of the weight
-  first_block: u32,  // where this part's outputs begin in dy, in blocks
-  stride4: u32,      // blocks in a row of dy
+  out4: u32,         // blocks of outputs to go through
+  weight_stride4: u32,  // blocks of outputs in the weight's buffer
+  weight_first: u32,  // the first of them to go through
+  dy_stride4: u32,   // blocks in a row of dy
+  dy_first: u32,     // where these outputs begin in dy
   rank4: u32,        // blocks of the adapter's rank; 0 = no adapter
   accumulate: u32,   // 1: add to dx instead of setting it
   rescale: u32,      // 1: dx is first multiplied by row_scale (the head's running softmax)
@@ -68,16 +70,18 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) lane:
   let out4 = params.out4;
   if (row >= active_rows() || block >= in4) { return; }
   let last_row = active_rows() - 1u;
-  let d0_row = min(row + 0u, last_row) * params.stride4 + params.first_block;
-  let d1_row = min(row + 1u, last_row) * params.stride4 + params.first_block;
-  let d2_row = min(row + 2u, last_row) * params.stride4 + params.first_block;
-  let d3_row = min(row + 3u, last_row) * params.stride4 + params.first_block;
-  let d4_row = min(row + 4u, last_row) * params.stride4 + params.first_block;
-  let d5_row = min(row + 5u, last_row) * params.stride4 + params.first_block;
-  let d6_row = min(row + 6u, last_row) * params.stride4 + params.first_block;
-  let d7_row = min(row + 7u, last_row) * params.stride4 + params.first_block;
+  let d0_row = min(row + 0u, last_row) * params.dy_stride4 + params.dy_first;
+  let d1_row = min(row + 1u, last_row) * params.dy_stride4 + params.dy_first;
+  let d2_row = min(row + 2u, last_row) * params.dy_stride4 + params.dy_first;
+  let d3_row = min(row + 3u, last_row) * params.dy_stride4 + params.dy_first;
+  let d4_row = min(row + 4u, last_row) * params.dy_stride4 + params.dy_first;
+  let d5_row = min(row + 5u, last_row) * params.dy_stride4 + params.dy_first;
+  let d6_row = min(row + 6u, last_row) * params.dy_stride4 + params.dy_first;
+  let d7_row = min(row + 7u, last_row) * params.dy_stride4 + params.dy_first;
   let c0 = min(block + 0u, in4 - 1u);
+  let w0 = c0 * params.weight_stride4 + params.weight_first;
   let c1 = min(block + 8u, in4 - 1u);
+  let w1 = c1 * params.weight_stride4 + params.weight_first;
   var a00 = vec4f(); var a01 = vec4f();
   var a10 = vec4f(); var a11 = vec4f();
   var a20 = vec4f(); var a21 = vec4f();
@@ -87,8 +91,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) lane:
   var a60 = vec4f(); var a61 = vec4f();
   var a70 = vec4f(); var a71 = vec4f();
   for (var n = 0u; n < out4; n++) {
-    let m0 = transpose(load_block(c0 * out4 + n));
-    let m1 = transpose(load_block(c1 * out4 + n));
+    let m0 = transpose(load_block(w0 + n));
+    let m1 = transpose(load_block(w1 + n));
     let d0 = dy[d0_row + n]; a00 = mac4(a00, d0, m0); a01 = mac4(a01, d0, m1);
     let d1 = dy[d1_row + n]; a10 = mac4(a10, d1, m0); a11 = mac4(a11, d1, m1);
     let d2 = dy[d2_row + n]; a20 = mac4(a20, d2, m0); a21 = mac4(a21, d2, m1);

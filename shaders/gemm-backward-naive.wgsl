@@ -8,9 +8,11 @@ override FORMAT: u32 = 1;  // of the weights: 0 f16, 1 bf16, 2 f32
 
 struct Params {
   in4: u32,          // blocks of inputs
-  out4: u32,         // blocks of outputs of this part of the weight
-  first_block: u32,  // where this part's outputs begin in dy, in blocks
-  stride4: u32,      // blocks in a row of dy
+  out4: u32,         // blocks of outputs to go through
+  weight_stride4: u32,  // blocks of outputs in the weight's buffer
+  weight_first: u32,  // the first of them to go through
+  dy_stride4: u32,   // blocks in a row of dy
+  dy_first: u32,     // where these outputs begin in dy
   rank4: u32,        // blocks of the adapter's rank; 0 = no adapter
   accumulate: u32,   // 1: add to dx instead of setting it
   rescale: u32,      // 1: dx is first multiplied by row_scale (the head's running softmax)
@@ -68,11 +70,12 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) lane:
   let out4 = params.out4;
   if (row >= active_rows() || block >= in4) { return; }
   let last_row = active_rows() - 1u;
-  let d0_row = min(row + 0u, last_row) * params.stride4 + params.first_block;
+  let d0_row = min(row + 0u, last_row) * params.dy_stride4 + params.dy_first;
   let c0 = min(block + 0u, in4 - 1u);
+  let w0 = c0 * params.weight_stride4 + params.weight_first;
   var a00 = vec4f();
   for (var n = 0u; n < out4; n++) {
-    let m0 = transpose(load_block(c0 * out4 + n));
+    let m0 = transpose(load_block(w0 + n));
     let d0 = dy[d0_row + n]; a00 = mac4(a00, d0, m0);
   }
   for (var k = 0u; k < params.rank4; k++) {

@@ -8,9 +8,12 @@ override FORMAT: u32 = 1;  // of the weights: 0 f16, 1 bf16, 2 f32
 
 struct Params {
   in4: u32,           // blocks of inputs
-  out4: u32,          // blocks of outputs of this part of the weight
-  first_block: u32,   // where this part's outputs begin in y, in blocks
-  stride4: u32,       // blocks in a row of y
+  out4: u32,          // blocks of outputs to compute
+  weight_stride4: u32,  // blocks of outputs in the weight's buffer
+  weight_first: u32,  // the first of them to compute
+  out_first: u32,     // its block among all outputs: where bias and B begin
+  y_stride4: u32,     // blocks in a row of y
+  y_first: u32,       // where these outputs begin in y
   rank4: u32,         // blocks of the adapter's rank; 0 = no adapter
   scale: f32,         // of the adapter: alpha / rank
   has_bias: u32,
@@ -42,16 +45,15 @@ fn load_block(index: u32) -> mat4x4f {
 
 // Four outputs by four ranks of B, turned so that column k holds the outputs of rank k.
 fn load_lora_b(block: u32, k: u32) -> mat4x4f {
-  let at = (params.first_block + block) * 4u * params.rank4 + k;
+  let at = (params.out_first + block) * 4u * params.rank4 + k;
   return transpose(mat4x4f(lora_b[at], lora_b[at + params.rank4], lora_b[at + 2u * params.rank4], lora_b[at + 3u * params.rank4]));
 }
 
 fn finish(row: u32, block: u32, sum: vec4f) {
   if (row >= active_rows() || block >= params.out4) { return; }
-  let column = params.first_block + block;
-  let at = row * params.stride4 + column;
+  let at = row * params.y_stride4 + params.y_first + block;
   var value = sum;
-  if (params.has_bias == 1u) { value += bias[column]; }
+  if (params.has_bias == 1u) { value += bias[params.out_first + block]; }
   if (params.has_residual == 1u) { value += residual[at]; }
   y[at] = value;
 }
@@ -71,9 +73,11 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) lane:
   let x0_row = min(row + 0u, last_row) * in4;
   let c0 = min(block + 0u, out4 - 1u);
   var a00 = vec4f();
+  var w_row = params.weight_first;
   for (var k = 0u; k < in4; k++) {
-    let m0 = load_block(k * out4 + c0);
+    let m0 = load_block(w_row + c0);
     let x0 = x[x0_row + k]; a00 = mac4(a00, x0, m0);
+    w_row += params.weight_stride4;
   }
   if (params.rank4 > 0u) {
     let scale = params.scale * batch.scale;

@@ -7,6 +7,7 @@
 
 override IN4: u32 = 1;    // vec4s in a row of dx
 override RANK4: u32 = 1;  // blocks of the rank
+override HEAD_ROWS: bool = false;
 
 struct Params {
   layer_id: u32,    // dropout: which linear layer this is
@@ -20,10 +21,15 @@ struct Params {
 @group(0) @binding(3) var<storage, read> lora_a: array<vec4f>;    // [rank, in]
 @group(0) @binding(4) var<storage, read_write> dx: array<vec4f>;  // [tokens, in]
 
+fn active_rows() -> u32 {
+  if (HEAD_ROWS) { return batch.head_rows; }
+  return batch.tokens;
+}
+
 @compute @workgroup_size(64)
 fn main(@builtin(global_invocation_id) id: vec3u) {
   let row = id.y;
-  if (id.x >= IN4 || row >= batch.tokens) {
+  if (id.x >= IN4 || row >= active_rows()) {
     return;
   }
   var sum = vec4f();

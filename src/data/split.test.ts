@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { philox4x32 } from './philox.ts';
+import { philox4x32 } from '../philox.ts';
 import { splitRows } from './split.ts';
 import { studioErrorOf } from './testing.ts';
 

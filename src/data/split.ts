@@ -1,6 +1,6 @@
 /** Splits rows into those that are trained and those that are only evaluated. */
 import { StudioError } from '../errors.ts';
-import { philox4x32 } from './philox.ts';
+import { philox4x32 } from '../philox.ts';
 
 export interface Split<T> {
   train: T[];

@@ -24,6 +24,45 @@ export interface GemmOptions {
   headRows?: boolean;
 }
 
+function gemmGrid(variant: GemmVariant, rows: number, blocks: number): [number, number, number] {
+  const tile = GEMM_VARIANTS[variant];
+  return [Math.ceil(blocks / (tile.width * tile.blocks)), Math.ceil(rows / (tile.height * tile.rows)), 1];
+}
+
+/** A run of outputs inside one part of a packed weight. */
+interface Slice {
+  weight: TensorRef;
+  /** Blocks of outputs in the part's buffer, the first one meant, and how many. */
+  stride4: number;
+  first4: number;
+  count4: number;
+  /** The first output meant, counted over the whole weight. */
+  firstOut: number;
+}
+
+/** Outputs of a weight: the tiles of the head. `firstOut` is a multiple of 4. */
+export interface OutRange {
+  firstOut: number;
+  outs: number;
+}
+
+/** The slices of a weight that hold a range of outputs. */
+function slicesOf(weight: PackedWeight, range: OutRange): Slice[] {
+  const end = range.firstOut + range.outs;
+  return weight.parts.flatMap(({ buffer, firstOut, outs, bytes }) => {
+    const from = Math.max(firstOut, range.firstOut);
+    const to = Math.min(firstOut + outs, end);
+    if (from >= to) return [];
+    return {
+      weight: externalWords(weight.name, buffer, bytes / 4),
+      stride4: Math.ceil(outs / 4),
+      first4: (from - firstOut) / 4,
+      count4: Math.ceil((to - from) / 4),
+      firstOut: from,
+    };
+  });
+}
+
 export interface ForwardInputs {
   x: TensorRef;
   weight: PackedWeight;
@@ -31,27 +70,11 @@ export interface ForwardInputs {
   residual?: TensorRef;
   /** The adapter with its `z = dropout(x) Aᵀ`. */
   lora?: { slot: AdapterSlot; z: TensorRef } | null;
-  /** Compute only these parts of the weight (indices); all by default. */
-  part?: number;
+  /** The outputs to compute; all by default. */
+  range?: OutRange;
 }
 
-function gemmGrid(variant: GemmVariant, rows: number, blocks: number): [number, number, number] {
-  const tile = GEMM_VARIANTS[variant];
-  return [Math.ceil(blocks / (tile.width * tile.blocks)), Math.ceil(rows / (tile.height * tile.rows)), 1];
-}
-
-/** One part of a packed weight as a tensor of raw words. */
-export function weightPart(
-  weight: PackedWeight,
-  part: number,
-): TensorRef & { firstOut: number; outs: number } {
-  const entry = weight.parts[part];
-  if (!entry) throw new Error(`${weight.name} has no part ${part}.`);
-  const { firstOut, outs, buffer, bytes } = entry;
-  return { ...externalWords(weight.name, buffer, bytes / 4), firstOut, outs };
-}
-
-/** Records `y = x Wᵀ + bias + residual + scale z Bᵀ`; y is [rows of x, out]. */
+/** Records `y = x Wᵀ + bias + residual + scale z Bᵀ`; y is [rows of x, outputs in range]. */
 export function gemmForward(
   plan: PlanBuilder,
   inputs: ForwardInputs,
@@ -59,25 +82,19 @@ export function gemmForward(
   options: GemmOptions,
 ): void {
   const { x, weight, bias, residual, lora } = inputs;
-  const outs = inputs.part === undefined ? weight.out : weightPart(weight, inputs.part).outs;
-  if (x.cols !== weight.in || y.cols !== outs || y.rows !== x.rows) {
+  const range = inputs.range ?? { firstOut: 0, outs: weight.out };
+  if (x.cols !== weight.in || y.cols !== range.outs || y.rows !== x.rows) {
     throw new Error(
-      `gemmForward: [${x.rows}, ${x.cols}] by ${weight.name} [${outs}, ${weight.in}] into [${y.rows}, ${y.cols}].`,
+      `gemmForward: [${x.rows}, ${x.cols}] by ${weight.name} [${range.outs}, ${weight.in}] into [${y.rows}, ${y.cols}].`,
     );
   }
-  const parts = inputs.part === undefined ? weight.parts.map((_, index) => index) : [inputs.part];
-  for (const index of parts) {
-    const part = weightPart(weight, index);
-    const blocks = Math.ceil(part.outs / 4);
+  for (const slice of slicesOf(weight, range)) {
     plan.dispatch({
-      kernel: {
-        name: `gemm-forward-${options.variant}`,
-        constants: { FORMAT: FORMAT_OF[weight.dtype] },
-      },
+      kernel: { name: `gemm-forward-${options.variant}`, constants: { FORMAT: FORMAT_OF[weight.dtype] } },
       // A binding that is not used still needs a buffer: the input, which is only read.
       bindings: {
         x,
-        weight: part,
+        weight: slice.weight,
         bias: bias ?? x,
         residual: residual ?? x,
         z: lora ? lora.z : x,
@@ -86,22 +103,26 @@ export function gemmForward(
       },
       params: {
         in4: Math.ceil(weight.in / 4),
-        out4: blocks,
-        first_block: inputs.part === undefined ? part.firstOut / 4 : 0,
-        stride4: paddedCols(outs) / 4,
+        out4: slice.count4,
+        weight_stride4: slice.stride4,
+        weight_first: slice.first4,
+        out_first: slice.firstOut / 4,
+        y_stride4: paddedCols(range.outs) / 4,
+        y_first: (slice.firstOut - range.firstOut) / 4,
         rank4: lora ? lora.slot.rank4 : 0,
         scale: lora ? lora.slot.scale : 0,
         has_bias: bias ? 1 : 0,
         has_residual: residual ? 1 : 0,
         head_rows: options.headRows ? 1 : 0,
       },
-      grid: gemmGrid(options.variant, x.rows, blocks),
-      flops: 2 * x.rows * part.outs * weight.in,
+      grid: gemmGrid(options.variant, x.rows, slice.count4),
+      flops: 2 * x.rows * slice.count4 * 4 * weight.in,
     });
   }
 }
 
 export interface BackwardInputs {
+  /** [rows, outputs in range] */
   dy: TensorRef;
   weight: PackedWeight;
   lora?: { slot: AdapterSlot; dz: TensorRef } | null;
@@ -109,7 +130,7 @@ export interface BackwardInputs {
   accumulate: boolean;
   /** With `accumulate`: [rows, 4], whose last column multiplies dx first. */
   rowScale?: TensorRef;
-  part?: number;
+  range?: OutRange;
 }
 
 /** Records `dx (+)= dy W + dz A`; dx is [rows of dy, in]. */
@@ -120,25 +141,20 @@ export function gemmBackward(
   options: GemmOptions,
 ): void {
   const { dy, weight, rowScale } = inputs;
-  const outs = inputs.part === undefined ? weight.out : weightPart(weight, inputs.part).outs;
-  if (dy.cols !== outs || dx.cols !== weight.in || dx.rows !== dy.rows) {
+  const range = inputs.range ?? { firstOut: 0, outs: weight.out };
+  if (dy.cols !== range.outs || dx.cols !== weight.in || dx.rows !== dy.rows) {
     throw new Error(
-      `gemmBackward: [${dy.rows}, ${dy.cols}] by ${weight.name} [${outs}, ${weight.in}] into [${dx.rows}, ${dx.cols}].`,
+      `gemmBackward: [${dy.rows}, ${dy.cols}] by ${weight.name} [${range.outs}, ${weight.in}] into [${dx.rows}, ${dx.cols}].`,
     );
   }
-  const parts = inputs.part === undefined ? weight.parts.map((_, index) => index) : [inputs.part];
-  parts.forEach((index, order) => {
-    const part = weightPart(weight, index);
+  slicesOf(weight, range).forEach((slice, order) => {
     // The adapter's part goes in once, with the first slice of the weight.
     const lora = order === 0 ? inputs.lora : null;
     plan.dispatch({
-      kernel: {
-        name: `gemm-backward-${options.variant}`,
-        constants: { FORMAT: FORMAT_OF[weight.dtype] },
-      },
+      kernel: { name: `gemm-backward-${options.variant}`, constants: { FORMAT: FORMAT_OF[weight.dtype] } },
       bindings: {
         dy,
-        weight: part,
+        weight: slice.weight,
         dz: lora ? lora.dz : dy,
         lora_a: lora ? lora.slot.a : dy,
         row_scale: rowScale ?? dy,
@@ -146,16 +162,18 @@ export function gemmBackward(
       },
       params: {
         in4: Math.ceil(weight.in / 4),
-        out4: Math.ceil(part.outs / 4),
-        first_block: inputs.part === undefined ? part.firstOut / 4 : 0,
-        stride4: paddedCols(outs) / 4,
+        out4: slice.count4,
+        weight_stride4: slice.stride4,
+        weight_first: slice.first4,
+        dy_stride4: paddedCols(range.outs) / 4,
+        dy_first: (slice.firstOut - range.firstOut) / 4,
         rank4: lora ? lora.slot.rank4 : 0,
         accumulate: inputs.accumulate || order > 0 ? 1 : 0,
         rescale: rowScale && order === 0 ? 1 : 0,
         head_rows: options.headRows ? 1 : 0,
       },
       grid: gemmGrid(options.variant, dy.rows, Math.ceil(weight.in / 4)),
-      flops: 2 * dy.rows * part.outs * weight.in,
+      flops: 2 * dy.rows * slice.count4 * 4 * weight.in,
     });
   });
 }

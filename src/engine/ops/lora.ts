@@ -141,10 +141,19 @@ export function loraGradient(
 }
 
 /** Records `dx += mask * (dz A)`: the adapter's part of the input gradient where dropout keeps it out of the product's epilogue. */
-export function loraInputGradient(plan: PlanBuilder, dz: TensorRef, slot: AdapterSlot, dx: TensorRef): void {
+export function loraInputGradient(
+  plan: PlanBuilder,
+  dz: TensorRef,
+  slot: AdapterSlot,
+  dx: TensorRef,
+  options: { headRows?: boolean } = {},
+): void {
   const in4 = paddedCols(dx.cols) / 4;
   plan.dispatch({
-    kernel: { name: 'lora-input-gradient', constants: { IN4: in4, RANK4: slot.rank4 } },
+    kernel: {
+      name: 'lora-input-gradient',
+      constants: { IN4: in4, RANK4: slot.rank4, HEAD_ROWS: options.headRows ? 1 : 0 },
+    },
     bindings: { dz, lora_a: slot.a, dx },
     params: dropoutParams(slot, true),
     grid: [Math.ceil(in4 / 64), dx.rows, 1],

@@ -19,8 +19,15 @@ export function philox4x32(counter: Words4, key: [number, number]): Words4 {
   return [a, b, c, d];
 }
 
-/** The upper and lower word of the 64-bit product. */
+/** The upper and lower word of the 64-bit product, by halves of 16 bits: much faster than BigInt. */
 function multiply(x: number, y: number): [high: number, low: number] {
-  const product = BigInt(x) * BigInt(y);
-  return [Number(product >> 32n), Number(product & 0xffffffffn)];
+  const xLow = x & 0xffff;
+  const xHigh = x >>> 16;
+  const yLow = y & 0xffff;
+  const yHigh = y >>> 16;
+  const low = xLow * yLow;
+  const middle = xHigh * yLow + (low >>> 16);
+  const carry = xLow * yHigh + (middle % 0x10000);
+  const high = xHigh * yHigh + Math.floor(middle / 0x10000) + Math.floor(carry / 0x10000);
+  return [high >>> 0, Math.imul(x, y) >>> 0];
 }

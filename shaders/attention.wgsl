@@ -1,0 +1,154 @@
+// Causal attention in one pass (online softmax): out = softmax(scale * q kT) v and its log-sum-exp, per query and head.
+// The query rows of one key/value head are numbered token * group + head within the group. One invocation takes 4 of
+// them over all keys they see, 16 at a time; loops stay rolled, since software adapters compile unrolled loads slowly.
+// CPU twin: src/engine/reference/attention.ts; test: src/engine/ops/attention.test.ts.
+//#include lib/batch
+//#include lib/attention
+
+override WG: u32 = 8;
+override CACHED: u32 = 0;  // 1: k and v are caches, and the queries follow batch.key_offset rows of one sequence
+
+struct Params {
+  group: u32,       // query heads of one key/value head
+  kv_heads: u32,
+  head4: u32,       // vec4s in a head
+  lse_stride: u32,  // floats in a row of lse
+  window: u32,      // keys a query sees at most, its own included
+  scale: f32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<uniform> batch: Batch;
+@group(0) @binding(2) var<storage, read> q: array<vec4f>;          // [tokens, heads * headDim]
+@group(0) @binding(3) var<storage, read> k: array<vec4f>;          // [tokens or maxLen, kvHeads * headDim]
+@group(0) @binding(4) var<storage, read> v: array<vec4f>;          // as k
+@group(0) @binding(5) var<storage, read> seg_start: array<u32>;    // [tokens]: first row of the token's sequence
+@group(0) @binding(6) var<storage, read_write> out: array<vec4f>;  // [tokens, heads * headDim]
+@group(0) @binding(7) var<storage, read_write> lse: array<f32>;    // [tokens, heads]
+
+const MASKED = -1e30;
+
+// A query row: where it lies in q and out, where in lse, and the keys it sees.
+struct Query { at: u32, stat: u32, lowest: u32, highest: u32 }
+
+fn query(row: u32, kv: u32) -> Query {
+  let token = row / params.group;
+  let head = kv * params.group + row - token * params.group;
+  let key = token + select(0u, batch.key_offset, CACHED == 1u);
+  let start = select(seg_start[token], 0u, CACHED == 1u);
+  let at = (token * params.group * params.kv_heads + head) * params.head4;
+  return Query(at, token * params.lse_stride + head, lowest_key(start, key, params.window), key);
+}
+
+// The running softmax of a query row: weights of the last 16 keys, and what shrinks the sum before them.
+struct Soft { peak: f32, total: f32, shrink: f32, p: mat4x4f }
+
+fn soften(r: Query, keys: vec4u, s: mat4x4f, before: Soft) -> Soft {
+  let ok0 = within(keys, r.lowest, r.highest);
+  let ok1 = within(keys + 4u, r.lowest, r.highest);
+  let ok2 = within(keys + 8u, r.lowest, r.highest);
+  let ok3 = within(keys + 12u, r.lowest, r.highest);
+  let s0 = select(vec4f(MASKED), s[0] * params.scale, ok0);
+  let s1 = select(vec4f(MASKED), s[1] * params.scale, ok1);
+  let s2 = select(vec4f(MASKED), s[2] * params.scale, ok2);
+  let s3 = select(vec4f(MASKED), s[3] * params.scale, ok3);
+  let top = max(max(s0, s1), max(s2, s3));
+  let peak = max(before.peak, max(max(top.x, top.y), max(top.z, top.w)));
+  let p = mat4x4f(weights(s0, vec4f(peak), ok0), weights(s1, vec4f(peak), ok1),
+                  weights(s2, vec4f(peak), ok2), weights(s3, vec4f(peak), ok3));
+  let sum = (p[0] + p[1]) + (p[2] + p[3]);
+  let shrink = exp(before.peak - peak);
+  return Soft(peak, fma(before.total, shrink, (sum.x + sum.y) + (sum.z + sum.w)), shrink, p);
+}
+
+// acc + the dot products of x with 16 rows, four to a matrix (transposed).
+fn dots(a: mat4x4f, b: mat4x4f, c: mat4x4f, d: mat4x4f, x: vec4f, acc: mat4x4f) -> mat4x4f {
+  return mat4x4f(mat_fma(a, x, acc[0]), mat_fma(b, x, acc[1]), mat_fma(c, x, acc[2]), mat_fma(d, x, acc[3]));
+}
+
+// What out held, shrunk, + 16 rows, four to a matrix, by their weights.
+fn gather(a: mat4x4f, b: mat4x4f, c: mat4x4f, d: mat4x4f, t: Soft, held: vec4f) -> vec4f {
+  return mat_fma(d, t.p[3], mat_fma(c, t.p[2], mat_fma(b, t.p[1], mat_fma(a, t.p[0], held * t.shrink))));
+}
+
+@compute @workgroup_size(WG)
+fn main(@builtin(global_invocation_id) id: vec3u) {
+  let kv = id.x % params.kv_heads;
+  let first = id.x / params.kv_heads * 4u;
+  let rows = batch.tokens * params.group;
+  if (first >= rows) {
+    return;
+  }
+  // Behind the last row several of the four are that row: they compute and store the same, so every round below
+  // loads all four before it stores one.
+  let r0 = query(first, kv);
+  let r1 = query(min(first + 1u, rows - 1u), kv);
+  let r2 = query(min(first + 2u, rows - 1u), kv);
+  let r3 = query(min(first + 3u, rows - 1u), kv);
+  var t0 = Soft(MASKED, 0.0, 0.0, mat4x4f());
+  var t1 = t0;
+  var t2 = t0;
+  var t3 = t0;
+  for (var i = 0u; i < params.head4; i++) {
+    out[r0.at + i] = vec4f();
+    out[r1.at + i] = vec4f();
+    out[r2.at + i] = vec4f();
+    out[r3.at + i] = vec4f();
+  }
+  let step = params.kv_heads * params.head4;
+  let base = kv * params.head4;
+  let last = vec4u(r3.highest);
+  for (var j = r0.lowest; j <= r3.highest; j += 16u) {
+    let keys = vec4u(j) + vec4u(0u, 1u, 2u, 3u);
+    let a = min(keys, last) * step + base;
+    let b = min(keys + 4u, last) * step + base;
+    let c = min(keys + 8u, last) * step + base;
+    let d = min(keys + 12u, last) * step + base;
+    var s0 = mat4x4f();
+    var s1 = mat4x4f();
+    var s2 = mat4x4f();
+    var s3 = mat4x4f();
+    for (var i = 0u; i < params.head4; i++) {
+      let ka = transpose(mat4x4f(k[a.x + i], k[a.y + i], k[a.z + i], k[a.w + i]));
+      let kb = transpose(mat4x4f(k[b.x + i], k[b.y + i], k[b.z + i], k[b.w + i]));
+      let kc = transpose(mat4x4f(k[c.x + i], k[c.y + i], k[c.z + i], k[c.w + i]));
+      let kd = transpose(mat4x4f(k[d.x + i], k[d.y + i], k[d.z + i], k[d.w + i]));
+      s0 = dots(ka, kb, kc, kd, q[r0.at + i], s0);
+      s1 = dots(ka, kb, kc, kd, q[r1.at + i], s1);
+      s2 = dots(ka, kb, kc, kd, q[r2.at + i], s2);
+      s3 = dots(ka, kb, kc, kd, q[r3.at + i], s3);
+    }
+    t0 = soften(r0, keys, s0, t0);
+    t1 = soften(r1, keys, s1, t1);
+    t2 = soften(r2, keys, s2, t2);
+    t3 = soften(r3, keys, s3, t3);
+    for (var i = 0u; i < params.head4; i++) {
+      let va = mat4x4f(v[a.x + i], v[a.y + i], v[a.z + i], v[a.w + i]);
+      let vb = mat4x4f(v[b.x + i], v[b.y + i], v[b.z + i], v[b.w + i]);
+      let vc = mat4x4f(v[c.x + i], v[c.y + i], v[c.z + i], v[c.w + i]);
+      let vd = mat4x4f(v[d.x + i], v[d.y + i], v[d.z + i], v[d.w + i]);
+      let o0 = gather(va, vb, vc, vd, t0, out[r0.at + i]);
+      let o1 = gather(va, vb, vc, vd, t1, out[r1.at + i]);
+      let o2 = gather(va, vb, vc, vd, t2, out[r2.at + i]);
+      let o3 = gather(va, vb, vc, vd, t3, out[r3.at + i]);
+      out[r0.at + i] = o0;
+      out[r1.at + i] = o1;
+      out[r2.at + i] = o2;
+      out[r3.at + i] = o3;
+    }
+  }
+  for (var i = 0u; i < params.head4; i++) {
+    let o0 = out[r0.at + i] / t0.total;
+    let o1 = out[r1.at + i] / t1.total;
+    let o2 = out[r2.at + i] / t2.total;
+    let o3 = out[r3.at + i] / t3.total;
+    out[r0.at + i] = o0;
+    out[r1.at + i] = o1;
+    out[r2.at + i] = o2;
+    out[r3.at + i] = o3;
+  }
+  lse[r0.stat] = t0.peak + log(t0.total);
+  lse[r1.stat] = t1.peak + log(t1.total);
+  lse[r2.stat] = t2.peak + log(t2.total);
+  lse[r3.stat] = t3.peak + log(t3.total);
+}
