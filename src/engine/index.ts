@@ -1,0 +1,33 @@
+/**
+ * The engine's public face: load a model on a GPUDevice, train a LoRA adapter, generate text. It knows nothing of the
+ * page, files, storage or the network; hosts hand everything in.
+ */
+export { describeAdapter, requestEngineDevice, type DeviceInfo } from './gpu/device.ts';
+export { FAMILY_NAMES, parseModelConfig, type ModelConfig } from './model/config.ts';
+export { loadBaseModel, type BaseModel } from './model/base-model.ts';
+export { resolveTargets, layoutAdapter } from './model/adapter-layout.ts';
+export { targetNames } from './model/modules.ts';
+export { TrainingSession, type SessionMemory, type SessionOptions } from './train/session.ts';
+export { AdapterState } from './train/adapter-state.ts';
+export {
+  checkFinetune,
+  evaluateLoss,
+  finetune,
+  microBatchTokens,
+  totalSteps,
+  type FinetuneData,
+  type FinetuneHooks,
+  type FinetuneResult,
+} from './train/finetune.ts';
+export {
+  DEFAULT_FINETUNE,
+  DEFAULT_GENERATE,
+  DEFAULT_LORA,
+  type AdamParams,
+  type FinetuneConfig,
+  type GenerateOptions,
+  type ScheduleName,
+  type StepMetrics,
+} from './train/types.ts';
+export { Generator, type AdapterSource } from './generate/generator.ts';
+export type { Choice } from './generate/choose.ts';

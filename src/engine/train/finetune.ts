@@ -1,0 +1,201 @@
+/** The supervised training loop: rows to micro-batches, schedule, optimizer steps, evaluation, metrics. */
+import { StudioError } from '../../errors.ts';
+import type { TokenizedExample } from '../../data/types.ts';
+import { groupByTokens, inputLength, packExamples, RowCursor, targetCount } from './batcher.ts';
+import { scheduleFactor } from './schedule.ts';
+import { refuseNonFinite, type TrainingSession } from './session.ts';
+import type { FinetuneConfig, StepMetrics } from './types.ts';
+
+export interface FinetuneData {
+  train: readonly TokenizedExample[];
+  evaluation: readonly TokenizedExample[];
+}
+
+/** What the loop tells and asks while it runs. */
+export interface FinetuneHooks {
+  /** After every step; awaited, so a slow listener slows the run and never piles up. */
+  onStep(metrics: StepMetrics): void | Promise<void>;
+  /** Loss over the evaluation rows before the first step (step 0); later ones come with the metrics. */
+  onEvaluation?(step: number, loss: number): void;
+  /** Ends the run after the step under way. */
+  signal?: AbortSignal;
+  /** Awaited before each step: a pause holds the run here. */
+  beforeStep?(step: number): Promise<void>;
+}
+
+export interface FinetuneResult {
+  steps: number;
+  /** Whether the run was ended before its last step. */
+  stopped: boolean;
+  metrics: StepMetrics[];
+  evalLoss: number | null;
+}
+
+/** Tokens that one micro-batch may have; more rows make more micro-batches of the same step. */
+const LARGEST_MICRO_BATCH = 512;
+
+/** Optimizer steps of a run. */
+export function totalSteps(config: FinetuneConfig, rows: number): number {
+  if (config.steps !== null) return config.steps;
+  return Math.max(1, Math.ceil((config.epochs * rows) / (config.batchSize * config.gradAccumulation)));
+}
+
+/** The most tokens that a micro-batch of this data will have: what the session is made for. */
+export function microBatchTokens(data: FinetuneData, config: FinetuneConfig): number {
+  const lengths = [...data.train, ...data.evaluation].map(inputLength);
+  const longest = lengths.reduce((most, length) => Math.max(most, length), 1);
+  const whole = longest * Math.min(config.batchSize, Math.max(1, data.train.length));
+  return Math.max(longest, Math.min(whole, LARGEST_MICRO_BATCH));
+}
+
+/** Checks the settings that have no form of their own. Throws OPTION_INVALID or DATA_EMPTY. */
+export function checkFinetune(config: FinetuneConfig, data: FinetuneData): void {
+  const whole: [string, number, number][] = [
+    ['steps', config.steps ?? 1, 1],
+    ['batch size', config.batchSize, 1],
+    ['gradient accumulation', config.gradAccumulation, 1],
+    ['warm-up steps', config.warmupSteps, 0],
+    ['seed', config.seed, 0],
+    ['evaluation interval', config.evalEvery, 0],
+  ];
+  for (const [name, value, least] of whole) {
+    if (!Number.isSafeInteger(value) || value < least)
+      refuseOption(name, value, `a whole number from ${least}`);
+  }
+  const real: [string, number, (value: number) => boolean, string][] = [
+    ['learning rate', config.learningRate, (v) => v >= 0, 'a number from 0'],
+    ['epochs', config.epochs, (v) => v > 0, 'a number above 0'],
+    ['beta1', config.beta1, (v) => v >= 0 && v < 1, 'a number from 0 to below 1'],
+    ['beta2', config.beta2, (v) => v >= 0 && v < 1, 'a number from 0 to below 1'],
+    ['eps', config.eps, (v) => v > 0, 'a number above 0'],
+    ['weight decay', config.weightDecay, (v) => v >= 0, 'a number from 0'],
+    ['gradient clipping', config.gradClip, (v) => v >= 0, 'a number from 0 (0 = off)'],
+  ];
+  for (const [name, value, fits, form] of real)
+    if (!Number.isFinite(value) || !fits(value)) refuseOption(name, value, form);
+  if (data.train.length === 0) {
+    throw new StudioError({
+      code: 'DATA_EMPTY',
+      message: 'There are no rows to train on.',
+      fix: 'Choose data with at least one row.',
+    });
+  }
+}
+
+function refuseOption(name: string, value: number, form: string): never {
+  throw new StudioError({ code: 'OPTION_INVALID', message: `The ${name} is ${value}.`, fix: `Use ${form}.` });
+}
+
+/** Mean loss per trained token over rows, without gradients. */
+export async function evaluateLoss(
+  session: TrainingSession,
+  examples: readonly TokenizedExample[],
+  adapterScale = 1,
+  signal?: AbortSignal,
+): Promise<{ loss: number; trainedTokens: number }> {
+  let sum = 0;
+  let trainedTokens = 0;
+  for (const group of groupByTokens(examples, session.maxTokens)) {
+    if (signal?.aborted) break;
+    const logprobs = await session.evaluate(packExamples(group, 1), adapterScale);
+    for (const logprob of logprobs) sum -= logprob;
+    trainedTokens += logprobs.length;
+  }
+  return { loss: sum / Math.max(1, trainedTokens), trainedTokens };
+}
+
+/** Runs the loop to its end or until the signal. Throws LOSS_NOT_FINITE; the adapter then holds the last good step. */
+export async function finetune(
+  session: TrainingSession,
+  data: FinetuneData,
+  config: FinetuneConfig,
+  hooks: FinetuneHooks,
+): Promise<FinetuneResult> {
+  checkFinetune(config, data);
+  const steps = totalSteps(config, data.train.length);
+  const cursor = new RowCursor(data.train.length, config.seed, config.shuffle);
+  const clock = new RunClock();
+  const metrics: StepMetrics[] = [];
+  let evalLoss: number | null = null;
+  if (data.evaluation.length > 0 && hooks.onEvaluation) {
+    evalLoss = (await evaluateLoss(session, data.evaluation, 1, hooks.signal)).loss;
+    hooks.onEvaluation(0, evalLoss);
+  }
+  for (let step = 1; step <= steps; step++) {
+    await clock.outside(() => hooks.beforeStep?.(step));
+    if (hooks.signal?.aborted) return { steps: step - 1, stopped: true, metrics, evalLoss };
+    const done = await clock.inside(() => trainStep(session, data.train, cursor, config, { step, steps }));
+    const evaluateNow = step === steps || (config.evalEvery > 0 && step % config.evalEvery === 0);
+    if (data.evaluation.length > 0 && evaluateNow) {
+      evalLoss = (await evaluateLoss(session, data.evaluation, 1, hooks.signal)).loss;
+      done.evalLoss = evalLoss;
+    }
+    const entry: StepMetrics = {
+      ...done,
+      seconds: clock.seconds,
+      tokensPerSecond: done.tokens / Math.max(1e-9, clock.last),
+    };
+    metrics.push(entry);
+    await clock.outside(() => hooks.onStep(entry));
+  }
+  return { steps, stopped: false, metrics, evalLoss };
+}
+
+type StepResult = Omit<StepMetrics, 'seconds' | 'tokensPerSecond'>;
+
+/** One optimizer step: `gradAccumulation` batches of `batchSize` rows, the loss a mean over all their trained tokens. */
+async function trainStep(
+  session: TrainingSession,
+  rows: readonly TokenizedExample[],
+  cursor: RowCursor,
+  config: FinetuneConfig,
+  { step, steps }: { step: number; steps: number },
+): Promise<StepResult> {
+  const indices = cursor.take(config.batchSize * config.gradAccumulation);
+  const examples = indices.flatMap((index) => rows[index] ?? []);
+  const trainedTokens = examples.reduce((sum, example) => sum + targetCount(example), 0);
+  const schedule = { name: config.schedule, warmupSteps: config.warmupSteps, totalSteps: steps };
+  const lr = config.learningRate * scheduleFactor(schedule, step - 1);
+  let loss = 0;
+  const pending: Promise<Float32Array>[] = [];
+  let micro = 0;
+  for (const group of groupByTokens(examples, session.maxTokens)) {
+    const packed = packExamples(group, 1 / Math.max(1, trainedTokens));
+    pending.push(session.forwardBackward(packed, { seed: config.seed, step, micro: micro++ }));
+  }
+  for (const logprobs of await Promise.all(pending))
+    for (const logprob of logprobs) loss -= logprob / Math.max(1, trainedTokens);
+  const gradNorm = await session.optimStep(step, { ...config, learningRate: lr });
+  if (!Number.isFinite(loss) || !Number.isFinite(gradNorm))
+    refuseNonFinite({ step, rows: indices.map((index) => index + 1), lr, loss, gradNorm });
+  return {
+    step,
+    epoch: cursor.epoch,
+    loss,
+    lr,
+    gradNorm,
+    tokens: examples.reduce((sum, { inputIds }) => sum + inputIds.length, 0),
+    trainedTokens,
+    memoryBytes: session.model.pool.bytes,
+  };
+}
+
+/** Seconds of training, with pauses and samples left out. */
+class RunClock {
+  seconds = 0;
+  /** Seconds of the last step. */
+  last = 0;
+
+  async inside<T>(work: () => Promise<T>): Promise<T> {
+    const started = performance.now();
+    const result = await work();
+    this.last = (performance.now() - started) / 1000;
+    this.seconds += this.last;
+    return result;
+  }
+
+  /** Time that does not count. */
+  async outside(work: () => void | Promise<void> | undefined): Promise<void> {
+    await work();
+  }
+}
