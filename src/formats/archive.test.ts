@@ -206,6 +206,20 @@ describe('reading an export', () => {
     expect(await codeOf(() => readAdapterArchive(open(twoLevels)))).toBe('ADAPTER_INVALID');
   });
 
+  it('57: hands a README on as the text that it is', async () => {
+    const evil = '<script>alert(1)</script>';
+    const files = await adapterFiles(testAdapter());
+    const plain = [...files].map(([path, bytes]) => ({
+      path,
+      size: bytes.byteLength,
+      chunks: () => [bytes],
+    }));
+    const read = await readAdapterArchive(open(await tarOfEntries([...plain, textEntry('README.md', evil)])));
+    const readme = await read.contents.open('README.md');
+    expect(new TextDecoder().decode(await readme.read(0, readme.size))).toBe(evil);
+    expect(read.adapter).toEqual(testAdapter());
+  });
+
   it('refuses several adapters in one archive', async () => {
     const files = await adapterFiles(testAdapter());
     const entries = [...files].map(([path, bytes]) => ({

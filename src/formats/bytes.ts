@@ -1,4 +1,5 @@
 /** Random access to bytes that live elsewhere: a Blob, a file on disk, a ranged download. No I/O here. */
+import { StudioError } from '../errors.ts';
 
 export interface ByteSource {
   /** File name, for messages. */
@@ -14,11 +15,24 @@ export function bytesSource(name: string, bytes: Uint8Array<ArrayBuffer>): ByteS
   return { name, size: bytes.byteLength, read: (start, end) => Promise.resolve(bytes.subarray(start, end)) };
 }
 
-/** A byte source over a Blob or File. */
+/** A byte source over a Blob or File; a file that was changed or moved since it was picked is refused by name. */
 export function blobSource(name: string, blob: Blob): ByteSource {
   return {
     name,
     size: blob.size,
-    read: async (start, end) => new Uint8Array(await blob.slice(start, end).arrayBuffer()),
+    read: async (start, end) => {
+      try {
+        return new Uint8Array(await blob.slice(start, end).arrayBuffer());
+      } catch (cause) {
+        throw new StudioError(
+          {
+            code: 'FILE_UNREADABLE',
+            message: `${name} cannot be read any more; it may have been changed or moved.`,
+            fix: 'Choose the file again.',
+          },
+          { cause },
+        );
+      }
+    },
   };
 }
