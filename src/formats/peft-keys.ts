@@ -54,6 +54,14 @@ function checkLayerNumbers(path: string, key: string): void {
   }
 }
 
+/**
+ * Whether a tensor is PEFT's copy of a frozen weight: it saves one beside an adapted output head. The base model has the
+ * same values, so readers leave it out.
+ */
+export function isFrozenCopy(key: string): boolean {
+  return key.startsWith(KEY_PREFIX) && key.endsWith('.base_layer.weight');
+}
+
 /** Reads a tensor name, or throws with the reason why it is not a LoRA factor of PEFT. */
 export function parseAdapterKey(key: string): AdapterKey {
   const [, path, factor] = KEY.exec(key) ?? [];

@@ -4,7 +4,7 @@ import type { Adapter, AdapterTensor } from './adapter.ts';
 import { readText, someNames, type FileSet } from './file-set.ts';
 import { countNonFinite, decodeFloats, isFloatDtype } from './float-codec.ts';
 import { invalidAdapter, parsePeftConfig, unsupportedAdapter } from './peft-config.ts';
-import { KEY_PREFIX, parseAdapterKey } from './peft-keys.ts';
+import { isFrozenCopy, KEY_PREFIX, parseAdapterKey } from './peft-keys.ts';
 import { compareModulePaths } from './peft-order.ts';
 import { resolveSettings } from './peft-targets.ts';
 import { openSafetensors } from './safetensors-read.ts';
@@ -32,6 +32,7 @@ interface Pair {
 function collectPairs(tensors: TensorSource): Map<string, Pair> {
   const pairs = new Map<string, Pair>();
   for (const info of tensors.list()) {
+    if (isFrozenCopy(info.name)) continue;
     const { path, factor } = parseAdapterKey(info.name);
     if (!isFloatDtype(info.dtype)) throw unsupportedAdapter(`the dtype ${info.dtype} (tensor ${info.name})`);
     const pair = pairs.get(path) ?? {};

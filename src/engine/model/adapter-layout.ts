@@ -68,6 +68,9 @@ export function layoutAdapter(config: ModelConfig, settings: LoraSettings): Adap
     }
   }
   if (targets.has('lm_head')) found.push({ path: 'lm_head', in: config.hiddenSize, out: config.vocabSize });
+  const chosen = settings.targetPaths
+    ? found.filter(({ path }) => settings.targetPaths?.includes(path))
+    : found;
   let floats = 0;
   let parameters = 0;
   const take = (count: number): number => {
@@ -75,7 +78,7 @@ export function layoutAdapter(config: ModelConfig, settings: LoraSettings): Adap
     floats += Math.ceil(count / ALIGN_FLOATS) * ALIGN_FLOATS;
     return offset;
   };
-  const modules = found.map(({ path, in: inSize, out }): ModuleLayout => {
+  const modules = chosen.map(({ path, in: inSize, out }): ModuleLayout => {
     const rank = fromPattern(settings.rankPattern, path, settings.rank);
     const alpha = fromPattern(settings.alphaPattern, path, settings.alpha);
     checkRank(rank, alpha, path);
