@@ -6,7 +6,6 @@
 //#include lib/attention
 
 override WG: u32 = 8;
-override CACHED: u32 = 0;  // 1: k and v are caches, and the queries follow batch.key_offset rows of one sequence
 
 struct Params {
   group: u32,       // query heads of one key/value head
@@ -14,6 +13,7 @@ struct Params {
   head4: u32,       // vec4s in a head
   lse_stride: u32,  // floats in a row of lse
   window: u32,      // keys a query sees at most, its own included
+  cached: u32,      // 1: k and v are caches, and the queries follow batch.key_offset rows of one sequence
   scale: f32,
 }
 
@@ -34,8 +34,8 @@ struct Query { at: u32, stat: u32, lowest: u32, highest: u32 }
 fn query(row: u32, kv: u32) -> Query {
   let token = row / params.group;
   let head = kv * params.group + row - token * params.group;
-  let key = token + select(0u, batch.key_offset, CACHED == 1u);
-  let start = select(seg_start[token], 0u, CACHED == 1u);
+  let key = token + params.cached * batch.key_offset;
+  let start = select(seg_start[token], 0u, params.cached == 1u);
   let at = (token * params.group * params.kv_heads + head) * params.head4;
   return Query(at, token * params.lse_stride + head, lowest_key(start, key, params.window), key);
 }
@@ -59,16 +59,6 @@ fn soften(r: Query, keys: vec4u, s: mat4x4f, before: Soft) -> Soft {
   let sum = (p[0] + p[1]) + (p[2] + p[3]);
   let shrink = exp(before.peak - peak);
   return Soft(peak, fma(before.total, shrink, (sum.x + sum.y) + (sum.z + sum.w)), shrink, p);
-}
-
-// acc + the dot products of x with 16 rows, four to a matrix (transposed).
-fn dots(a: mat4x4f, b: mat4x4f, c: mat4x4f, d: mat4x4f, x: vec4f, acc: mat4x4f) -> mat4x4f {
-  return mat4x4f(mat_fma(a, x, acc[0]), mat_fma(b, x, acc[1]), mat_fma(c, x, acc[2]), mat_fma(d, x, acc[3]));
-}
-
-// What out held, shrunk, + 16 rows, four to a matrix, by their weights.
-fn gather(a: mat4x4f, b: mat4x4f, c: mat4x4f, d: mat4x4f, t: Soft, held: vec4f) -> vec4f {
-  return mat_fma(d, t.p[3], mat_fma(c, t.p[2], mat_fma(b, t.p[1], mat_fma(a, t.p[0], held * t.shrink))));
 }
 
 @compute @workgroup_size(WG)
@@ -113,10 +103,10 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
       let kb = transpose(mat4x4f(k[b.x + i], k[b.y + i], k[b.z + i], k[b.w + i]));
       let kc = transpose(mat4x4f(k[c.x + i], k[c.y + i], k[c.z + i], k[c.w + i]));
       let kd = transpose(mat4x4f(k[d.x + i], k[d.y + i], k[d.z + i], k[d.w + i]));
-      s0 = dots(ka, kb, kc, kd, q[r0.at + i], s0);
-      s1 = dots(ka, kb, kc, kd, q[r1.at + i], s1);
-      s2 = dots(ka, kb, kc, kd, q[r2.at + i], s2);
-      s3 = dots(ka, kb, kc, kd, q[r3.at + i], s3);
+      s0 = dots16(ka, kb, kc, kd, q[r0.at + i], s0);
+      s1 = dots16(ka, kb, kc, kd, q[r1.at + i], s1);
+      s2 = dots16(ka, kb, kc, kd, q[r2.at + i], s2);
+      s3 = dots16(ka, kb, kc, kd, q[r3.at + i], s3);
     }
     t0 = soften(r0, keys, s0, t0);
     t1 = soften(r1, keys, s1, t1);
@@ -127,10 +117,10 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
       let vb = mat4x4f(v[b.x + i], v[b.y + i], v[b.z + i], v[b.w + i]);
       let vc = mat4x4f(v[c.x + i], v[c.y + i], v[c.z + i], v[c.w + i]);
       let vd = mat4x4f(v[d.x + i], v[d.y + i], v[d.z + i], v[d.w + i]);
-      let o0 = gather(va, vb, vc, vd, t0, out[r0.at + i]);
-      let o1 = gather(va, vb, vc, vd, t1, out[r1.at + i]);
-      let o2 = gather(va, vb, vc, vd, t2, out[r2.at + i]);
-      let o3 = gather(va, vb, vc, vd, t3, out[r3.at + i]);
+      let o0 = gather16(va, vb, vc, vd, t0.p, out[r0.at + i] * t0.shrink);
+      let o1 = gather16(va, vb, vc, vd, t1.p, out[r1.at + i] * t1.shrink);
+      let o2 = gather16(va, vb, vc, vd, t2.p, out[r2.at + i] * t2.shrink);
+      let o3 = gather16(va, vb, vc, vd, t3.p, out[r3.at + i] * t3.shrink);
       out[r0.at + i] = o0;
       out[r1.at + i] = o1;
       out[r2.at + i] = o2;

@@ -5,6 +5,26 @@ fn mat_fma(m: mat4x4f, x: vec4f, acc: vec4f) -> vec4f {
   return fma(m[0], vec4f(x.x), fma(m[1], vec4f(x.y), fma(m[2], vec4f(x.z), fma(m[3], vec4f(x.w), acc))));
 }
 
+// acc + the dot products of x with 16 rows, four to a matrix (transposed).
+fn dots16(a: mat4x4f, b: mat4x4f, c: mat4x4f, d: mat4x4f, x: vec4f, acc: mat4x4f) -> mat4x4f {
+  return mat4x4f(mat_fma(a, x, acc[0]), mat_fma(b, x, acc[1]), mat_fma(c, x, acc[2]), mat_fma(d, x, acc[3]));
+}
+
+// acc + 16 rows, four to a matrix, by their weights p.
+fn gather16(a: mat4x4f, b: mat4x4f, c: mat4x4f, d: mat4x4f, p: mat4x4f, acc: vec4f) -> vec4f {
+  return mat_fma(d, p[3], mat_fma(c, p[2], mat_fma(b, p[1], mat_fma(a, p[0], acc))));
+}
+
+// acc + the dot products of x with the 8 rows of a and b, and of y with those of c and d (all transposed).
+fn dots8(a: mat4x4f, b: mat4x4f, c: mat4x4f, d: mat4x4f, x: vec4f, y: vec4f, acc: mat4x4f) -> mat4x4f {
+  return mat4x4f(mat_fma(a, x, acc[0]), mat_fma(b, x, acc[1]), mat_fma(c, y, acc[2]), mat_fma(d, y, acc[3]));
+}
+
+// acc + the 8 rows of a and b by their weights p and r.
+fn gather8(a: mat4x4f, b: mat4x4f, p: vec4f, r: vec4f, acc: vec4f) -> vec4f {
+  return mat_fma(b, r, mat_fma(a, p, acc));
+}
+
 // The first key that row `key` sees: the start of its sequence, or where its window begins.
 fn lowest_key(start: u32, key: u32, window: u32) -> u32 {
   return max(start, key + 1u - min(key + 1u, window));

@@ -1,0 +1,156 @@
+/**
+ * Causal attention with grouped query heads over packed sequences, without a [tokens, tokens] matrix
+ * (FlashAttention: Dao et al. 2022, arXiv 2205.14135): scores are recomputed from q, k and the log-sum-exp.
+ */
+import { paddedCols, type PlanBuilder, type TensorRef } from '../gpu/plan.ts';
+import { flatGrid } from './rows.ts';
+import { checkSameShape, checkShape } from './shapes.ts';
+
+export interface AttentionOptions {
+  heads: number;
+  /** Divides `heads`; query head h uses key/value head `floor(h * kvHeads / heads)`. */
+  kvHeads: number;
+  /** A multiple of 4. */
+  headDim: number;
+  /** Multiplies every score, usually `1 / sqrt(headDim)`. */
+  scale: number;
+  /** Keys a token sees at most, its own included; null for all. */
+  window: number | null;
+  /** k and v are caches `[maxLen, …]` of one sequence, and query row t sits at their row `batch.keyOffset + t`. */
+  cached?: boolean;
+}
+
+export interface AttentionInputs {
+  q: TensorRef;
+  k: TensorRef;
+  v: TensorRef;
+  /** What `attention` gave. */
+  out: TensorRef;
+  lse: TensorRef;
+  dOut: TensorRef;
+  /** Words per token: the first row of its sequence, and one past the last. */
+  segStart: TensorRef;
+  segEnd: TensorRef;
+}
+
+/** `window: null` for the kernels. */
+const NO_WINDOW = 0xffffffff;
+/** Rows (queries or keys) of one invocation. */
+const BLOCK = 4;
+
+/**
+ * Records attention of q `[tokens, heads * headDim]` over k and v `[tokens, kvHeads * headDim]`: token t sees rows
+ * `max(segStart[t], t - window + 1)` to t. Gives out, shaped as q, and the log-sum-exps `[tokens, heads]`.
+ */
+export function attention(
+  plan: PlanBuilder,
+  q: TensorRef,
+  k: TensorRef,
+  v: TensorRef,
+  segStart: TensorRef,
+  options: AttentionOptions,
+): { out: TensorRef; lse: TensorRef } {
+  const { heads, kvHeads, cached = false } = options;
+  const params = sharedParams(options);
+  checkShapes('attention', q, k, v, options);
+  const out = plan.tensor('attention', q.rows, q.cols);
+  const lse = plan.tensor('attention lse', q.rows, heads);
+  plan.dispatch({
+    kernel: { name: 'attention', constants: { WG: workgroup(q.rows * heads) } },
+    bindings: { q, k, v, seg_start: segStart, out, lse },
+    params: { ...params, lse_stride: paddedCols(heads), cached: cached ? 1 : 0 },
+    grid: blockGrid((q.rows * heads) / kvHeads, kvHeads, q.rows * heads),
+    flops: 2 * productFlops(q, k, cached),
+  });
+  return { out, lse };
+}
+
+/** Records the gradients of q, k and v; not for caches. */
+export function attentionBackward(
+  plan: PlanBuilder,
+  { q, k, v, out, lse, dOut, segStart, segEnd }: AttentionInputs,
+  options: AttentionOptions,
+): { dq: TensorRef; dk: TensorRef; dv: TensorRef } {
+  const { heads, kvHeads, headDim } = options;
+  if (options.cached) throw new Error('attentionBackward: there is no backward pass through a cache.');
+  const shared = sharedParams(options);
+  checkShapes('attentionBackward', q, k, v, options);
+  checkSameShape('attentionBackward', k, v);
+  checkShape('attentionBackward', k, q.rows, k.cols);
+  checkSameShape('attentionBackward', out, q);
+  checkSameShape('attentionBackward', dOut, q);
+  checkShape('attentionBackward', lse, q.rows, heads);
+  const stats = plan.tensor('attention stats', q.rows, 2 * heads);
+  const params = { ...shared, stat_stride: paddedCols(2 * heads) / 2 };
+  plan.dispatch({
+    kernel: { name: 'attention-delta' },
+    bindings: { out, d_out: dOut, lse, stats },
+    params: {
+      heads,
+      head4: headDim / 4,
+      lse_stride: paddedCols(heads),
+      stat_stride: params.stat_stride,
+    },
+    grid: flatGrid(q.rows * heads),
+  });
+  const dq = plan.tensor('attention dq', q.rows, q.cols);
+  plan.dispatch({
+    kernel: { name: 'attention-backward-q', constants: { WG: workgroup(q.rows * heads) } },
+    bindings: { q, k, v, d_out: dOut, stats, seg_start: segStart, dq },
+    params,
+    grid: blockGrid((q.rows * heads) / kvHeads, kvHeads, q.rows * heads),
+    flops: 3 * productFlops(q, k, false),
+  });
+  const dk = plan.tensor('attention dk', k.rows, k.cols);
+  const dv = plan.tensor('attention dv', k.rows, k.cols);
+  plan.dispatch({
+    kernel: { name: 'attention-backward-kv', constants: { WG: workgroup(q.rows * kvHeads) } },
+    bindings: { q, k, v, d_out: dOut, stats, seg_end: segEnd, dk, dv },
+    params,
+    grid: blockGrid(q.rows, kvHeads, q.rows * kvHeads),
+    flops: 4 * productFlops(q, k, false),
+  });
+  return { dq, dk, dv };
+}
+
+/** Small workgroups while there are few rows, so that they spread over the device; whole ones after that. */
+function workgroup(rows: number): number {
+  if (rows >= BLOCK * 32 * 128) return 32;
+  return rows >= BLOCK * 16 * 128 ? 16 : 8;
+}
+
+function blockGrid(rows: number, kvHeads: number, allRows: number): [number, number, number] {
+  const groups = Math.ceil((Math.ceil(rows / BLOCK) * kvHeads) / workgroup(allRows));
+  if (groups > 65535) throw new Error(`attention: ${groups} workgroups; split the batch.`);
+  return [groups, 1, 1];
+}
+
+/** Operations of one product of queries with keys; half of the matrix, except over a cache. */
+function productFlops(q: TensorRef, k: TensorRef, cached: boolean): number {
+  return q.rows * k.rows * q.cols * (cached ? 2 : 1);
+}
+
+function sharedParams({ heads, kvHeads, headDim, scale, window }: AttentionOptions): Record<string, number> {
+  if (headDim % 4 !== 0) throw new Error(`attention: headDim ${headDim} is not a multiple of 4.`);
+  if (heads % kvHeads !== 0)
+    throw new Error(`attention: ${heads} heads do not divide among ${kvHeads} key heads.`);
+  return {
+    group: heads / kvHeads,
+    kv_heads: kvHeads,
+    head4: headDim / 4,
+    window: window ?? NO_WINDOW,
+    scale,
+  };
+}
+
+function checkShapes(
+  op: string,
+  q: TensorRef,
+  k: TensorRef,
+  v: TensorRef,
+  { heads, kvHeads, headDim }: AttentionOptions,
+): void {
+  checkShape(op, q, q.rows, heads * headDim);
+  checkShape(op, k, k.rows, kvHeads * headDim);
+  checkSameShape(op, v, k);
+}
