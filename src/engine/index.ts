@@ -3,6 +3,7 @@
  * page, files, storage or the network; hosts hand everything in.
  */
 export { describeAdapter, requestEngineDevice, type DeviceInfo } from './gpu/device.ts';
+export { shaderSources } from './gpu/shaders.ts';
 export { FAMILY_NAMES, parseModelConfig, type ModelConfig } from './model/config.ts';
 export { loadBaseModel, type BaseModel } from './model/base-model.ts';
 export { resolveTargets, layoutAdapter } from './model/adapter-layout.ts';

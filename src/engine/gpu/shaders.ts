@@ -26,3 +26,11 @@ export function shaderText(name: string): string {
 export function kernelNames(): string[] {
   return [...byName.keys()].filter((name) => !name.startsWith('lib/')).sort();
 }
+
+/** All files as one text in a fixed order: its hash tells whether two runs computed with the same kernels. */
+export function shaderSources(): string {
+  return [...byName.keys()]
+    .sort()
+    .map((name) => `${name}\n${shaderText(name)}`)
+    .join('\n');
+}
