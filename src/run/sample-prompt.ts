@@ -12,7 +12,7 @@ const MAX_CHARACTERS = 500;
 export function samplePrompt(dataset: Dataset, model: OpenModel): string {
   for (const { content } of dataset.rows) {
     const prompt = promptOf(content, model).trim();
-    if (prompt !== '') return [...prompt].slice(0, MAX_CHARACTERS).join('');
+    if (prompt !== '') return Array.from(prompt).slice(0, MAX_CHARACTERS).join('');
   }
   return '';
 }
