@@ -137,6 +137,7 @@ export class Generator {
   /** Feeds tokens behind the first `past` ones and returns the logits after the last. */
   async #feed(ids: readonly number[], past: number, adapterScale: number): Promise<Float32Array> {
     const { device } = this.model;
+    const slot = await this.#ring.acquire();
     let logits: Promise<ArrayBuffer> | undefined;
     for (let from = 0; from < ids.length;) {
       const target = ids.length - from === 1 ? this.#step : this.#prefill;
@@ -154,7 +155,7 @@ export class Generator {
       target.plan.run(this.model.pace);
       from += chunk.length;
       if (from === ids.length)
-        logits = this.#ring.read(target.logits.buffer, target.logits.offset, this.model.config.vocabSize * 4);
+        logits = slot.read(target.logits.buffer, target.logits.offset, this.model.config.vocabSize * 4);
     }
     if (!logits) throw new Error('Nothing was fed.');
     return new Float32Array(await logits);

@@ -156,16 +156,15 @@ async function trainStep(
   const trainedTokens = examples.reduce((sum, example) => sum + targetCount(example), 0);
   const schedule = { name: config.schedule, warmupSteps: config.warmupSteps, totalSteps: steps };
   const lr = config.learningRate * scheduleFactor(schedule, step - 1);
+  const weight = 1 / Math.max(1, trainedTokens);
+  // All of the step is queued before any of it is awaited: the GPU does not wait for the losses to be read.
+  const micro = groupByTokens(examples, session.maxTokens).map((group, index) =>
+    session.forwardBackward(packExamples(group, weight), { seed: config.seed, step, micro: index }),
+  );
+  const norm = session.optimStep(step, { ...config, learningRate: lr });
+  const [parts, gradNorm] = await Promise.all([Promise.all(micro), norm]);
   let loss = 0;
-  const pending: Promise<Float32Array>[] = [];
-  let micro = 0;
-  for (const group of groupByTokens(examples, session.maxTokens)) {
-    const packed = packExamples(group, 1 / Math.max(1, trainedTokens));
-    pending.push(session.forwardBackward(packed, { seed: config.seed, step, micro: micro++ }));
-  }
-  for (const logprobs of await Promise.all(pending))
-    for (const logprob of logprobs) loss -= logprob / Math.max(1, trainedTokens);
-  const gradNorm = await session.optimStep(step, { ...config, learningRate: lr });
+  for (const logprobs of parts) for (const logprob of logprobs) loss -= logprob * weight;
   if (!Number.isFinite(loss) || !Number.isFinite(gradNorm))
     refuseNonFinite({ step, rows: indices.map((index) => index + 1), lr, loss, gradNorm });
   return {

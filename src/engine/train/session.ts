@@ -134,10 +134,11 @@ export class TrainingSession {
   ): Promise<Float32Array> {
     const count = packed.headRows.length;
     if (count === 0) return new Float32Array(0);
+    const slot = await this.#ring.acquire();
     this.#inputs.write(packed, { ...numbers, seed: numbers.seed >>> 0 });
     const started = performance.now();
     plan.run(this.model.pace);
-    const bytes = await this.#ring.read(logprob.buffer, logprob.offset, count * 4);
+    const bytes = await slot.read(logprob.buffer, logprob.offset, count * 4);
     this.model.pace.measured(
       (plan.flops() * packed.ids.length) / this.#inputs.rows,
       performance.now() - started,
@@ -150,10 +151,11 @@ export class TrainingSession {
    * global norm before clipping; when that is not finite, nothing was applied.
    */
   async optimStep(step: number, params: AdamParams): Promise<number> {
+    const slot = await this.#ring.acquire();
     writeAdamHyper(this.model.device, this.#hyper.buffer, { ...params, step });
     this.#optimizer.plan.run(this.model.pace);
     const { buffer, offset } = this.#optimizer.norm;
-    const norm = new Float32Array(await this.#ring.read(buffer, offset, 4));
+    const norm = new Float32Array(await slot.read(buffer, offset, 4));
     return norm[0] ?? NaN;
   }
 
