@@ -82,8 +82,12 @@ export interface DataSummary {
   longest: number;
   /** The first rows as the training sees them. */
   preview: TokenPiece[][];
-  /** A prompt that shows the effect of training on this data. */
+  /** A prompt that shows the effect of training on this data; empty when there is none. */
   samplePrompt: string;
+  /** Columns that the format does not use. */
+  ignoredFields: string[];
+  /** What the person should know: settings that could not be followed, odd rows. */
+  notes: string[];
 }
 
 export interface LoraChoice {
@@ -137,13 +141,14 @@ export interface StudioApi {
   loadData(choice: DataChoice, options: DataOptions): Promise<DataSummary>;
   /** Runs to the end, to `stop()` or to an error; events tell the rest. Resolves when the run is over. */
   start(request: RunRequest, onEvent: (event: RunEvent) => void): Promise<void>;
+  /** Holds the run before its next step; resolves when it stands, or is over. */
   pause(): Promise<void>;
   resume(): Promise<void>;
   /** Ends the run after the step under way; what was learned so far is kept. */
   stop(): Promise<void>;
   /** Answers a prompt with the trained adapter (scale 1) or the base model (scale 0). */
   answer(prompt: string, adapterScale: number, maxTokens: number): Promise<string>;
-  /** The adapter of the last run as a `.tar.gz`. */
+  /** The adapter of the last run as a `.tar.gz`; of a run that is still going as it is after the step under way. */
   exportAdapter(options: { dtype: 'F32' | 'BF16' }): Promise<{ name: string; blob: Blob }>;
   dispose(): Promise<void>;
 }

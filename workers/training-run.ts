@@ -1,0 +1,186 @@
+/** One run from its session to its end: trains, asks the sample question, answers and exports in between. */
+import {
+  DEFAULT_GENERATE,
+  finetune,
+  Generator,
+  type BaseModel,
+  type StepMetrics,
+} from '../src/engine/index.ts';
+import { toTarGz } from '../src/formats/archive-write.ts';
+import { answer } from '../src/run/answer.ts';
+import { encodePrompt } from '../src/run/encode-prompt.ts';
+import { exportRun } from '../src/run/export-run.ts';
+import type { OpenModel } from '../src/run/open-model.ts';
+import type { PreparedData } from '../src/run/prepare-data.ts';
+import { startRun, type Run } from '../src/run/start-run.ts';
+import { version } from '../package.json';
+import type { MemoryEstimate, RunRequest } from './api.ts';
+import { Queue } from './queue.ts';
+import type { RunControl } from './run-control.ts';
+import type { RunEvents } from './run-events.ts';
+
+const SAMPLE_TOKENS = 64;
+/** Room for a question of the person's own and its answer. */
+const TEXT_TOKENS = 512;
+
+/** What a run is made of. */
+export interface RunParts {
+  base: BaseModel;
+  model: OpenModel;
+  data: PreparedData;
+  request: RunRequest;
+  events: RunEvents;
+  control: RunControl;
+  /** Name of the GPU. */
+  device: string;
+}
+
+export class TrainingRun {
+  readonly #parts: RunParts;
+  readonly #run: Run;
+  readonly #generator: Generator;
+  /** Who has the GPU: a step, an answer or an export. */
+  readonly #turns = new Queue();
+  #last: StepMetrics | null = null;
+  #evalLoss: number | null = null;
+  /** When the adapter came to be as it is, and the random bytes for its ids: two exports of one state are equal. */
+  #stamp: { step: number; now: Date; randomness: Uint8Array } | null = null;
+
+  private constructor(parts: RunParts, run: Run, generator: Generator) {
+    this.#parts = parts;
+    this.#run = run;
+    this.#generator = generator;
+  }
+
+  /** Puts everything on the GPU. Throws as `startRun` does; then nothing of the run stays there. */
+  static async create(parts: RunParts): Promise<TrainingRun> {
+    const { base, model, data, request } = parts;
+    const run = await startRun(base, model, data, request);
+    try {
+      const length = Math.max(TEXT_TOKENS, encodePrompt(model, request.samplePrompt).length + SAMPLE_TOKENS);
+      return new TrainingRun(parts, run, await Generator.create(base, run.session.state, length));
+    } catch (error) {
+      run.session.dispose();
+      throw error;
+    }
+  }
+
+  get steps(): number {
+    return this.#run.steps;
+  }
+
+  /** A name for files: the model's and the data's. */
+  get name(): string {
+    const model = this.#parts.model.id.replace(/^.*\//, '');
+    const data = this.#run.dataName.replace(/\.[^.]*$/, '');
+    return `${model}-${data}`.replace(/[^\w.-]+/g, '-').slice(0, 100);
+  }
+
+  /** GPU memory of the run, in bytes; the model's size beside what is trained of it. */
+  memory(): MemoryEstimate {
+    const { steps, trainableParameters, session } = this.#run;
+    const { parameters } = this.#parts.model;
+    return { ...session.memory(), trainable: trainableParameters, parameters, steps };
+  }
+
+  /** Trains to the end or until it is stopped; tells everything but how it ended. Throws LOSS_NOT_FINITE. */
+  async train(): Promise<'done' | 'stopped'> {
+    const { data, request, events, control } = this.#parts;
+    const { signal } = control;
+    let leave = await this.#turns.enter();
+    try {
+      await this.#sample(0, signal);
+      events.push({ type: 'state', state: signal.aborted ? 'stopping' : 'running' });
+      const { stopped } = await finetune(this.#run.session, data, request.training, {
+        signal,
+        onEvaluation: (step, loss) => {
+          // Ended in between, it is the loss over some of the rows only.
+          if (!signal.aborted) events.push({ type: 'evaluation', step, loss });
+        },
+        beforeStep: async () => {
+          leave();
+          await control.gate();
+          leave = await this.#turns.enter();
+        },
+        onStep: (metrics) => this.#told(metrics, signal),
+      });
+      if (this.#last !== null) await this.#sample(this.#last.step);
+      return stopped ? 'stopped' : 'done';
+    } finally {
+      leave();
+    }
+  }
+
+  async #told({ evalLoss, ...metrics }: StepMetrics, signal: AbortSignal): Promise<void> {
+    const { events, request } = this.#parts;
+    const evaluated = evalLoss !== undefined && !signal.aborted;
+    if (evaluated) this.#evalLoss = evalLoss;
+    this.#last = metrics;
+    events.push({ type: 'metrics', metrics: [evaluated ? { ...metrics, evalLoss } : metrics] });
+    const { sampleEvery } = request;
+    const due = sampleEvery > 0 && metrics.step % sampleEvery === 0 && metrics.step < this.steps;
+    if (due && !signal.aborted) await this.#sample(metrics.step, signal);
+  }
+
+  /** Asks the sample question and sends the answer as it grows. Data without a question has no sample. */
+  async #sample(step: number, signal?: AbortSignal): Promise<void> {
+    const { events, request } = this.#parts;
+    const prompt = request.samplePrompt;
+    if (prompt.trim() === '') return;
+    let text = '';
+    for await (const piece of this.#answer(prompt, step === 0 ? 0 : 1, SAMPLE_TOKENS, signal)) {
+      text += piece;
+      events.push({ type: 'sample', step, prompt, text, done: false });
+    }
+    events.push({ type: 'sample', step, prompt, text, done: true });
+  }
+
+  async *#answer(
+    prompt: string,
+    adapterScale: number,
+    maxTokens: number,
+    signal?: AbortSignal,
+  ): AsyncGenerator<string, void, undefined> {
+    const options = { ...DEFAULT_GENERATE, adapterScale, maxTokens, stopTexts: [] };
+    for await (const { text } of answer(this.#generator, this.#parts.model, prompt, options, signal))
+      yield text;
+  }
+
+  /** The whole answer to a prompt; between two steps, if the run is still going. */
+  answer(prompt: string, adapterScale: number, maxTokens: number): Promise<string> {
+    return this.#turns.run(async () => {
+      let text = '';
+      for await (const piece of this.#answer(prompt, adapterScale, maxTokens)) text += piece;
+      return text;
+    });
+  }
+
+  /** The adapter as it is now, as a `.tar.gz`. */
+  export(dtype: 'F32' | 'BF16'): Promise<Blob> {
+    return this.#turns.run(async () => {
+      const step = this.#last?.step ?? 0;
+      if (this.#stamp?.step !== step)
+        this.#stamp = { step, now: new Date(), randomness: crypto.getRandomValues(new Uint8Array(20)) };
+      const entries = await exportRun(this.#run, this.#parts.model, {
+        ...this.#stamp,
+        dtype,
+        appVersion: version,
+        device: this.#parts.device,
+        metrics: this.#last,
+        evalLoss: this.#evalLoss,
+        name: `step-${step}`,
+      });
+      const headers = { 'Content-Type': 'application/gzip' };
+      return new Response(toTarGz(entries), { headers }).blob();
+    });
+  }
+
+  /** Waits for what is under way, then frees everything but the model. */
+  dispose(): Promise<void> {
+    return this.#turns.run(() => {
+      this.#generator.dispose();
+      this.#run.session.dispose();
+      return Promise.resolve();
+    });
+  }
+}
