@@ -20,7 +20,10 @@ export class ConfigReader {
   /** The object under `key` as a reader of its own, or undefined. */
   child(key: string): ConfigReader | undefined {
     const value = this.#fields.get(key);
-    return value === undefined ? undefined : new ConfigReader(value);
+    if (value === undefined) return undefined;
+    if (typeof value !== 'object' || Array.isArray(value))
+      this.#fail(`config.json says ${key} = ${JSON.stringify(value)}`);
+    return new ConfigReader(value);
   }
 
   /** A positive whole number. */

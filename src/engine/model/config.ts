@@ -61,7 +61,7 @@ function readFamily(reader: ConfigReader): Family {
   const [architecture] = reader.strings('architectures');
   const modelType = reader.optionalString('model_type');
   if (architecture !== undefined) {
-    const family = ARCHITECTURES[architecture];
+    const family = Object.hasOwn(ARCHITECTURES, architecture) ? ARCHITECTURES[architecture] : undefined;
     if (!family) refuseModel(`the architecture ${architecture}`);
     return family;
   }
