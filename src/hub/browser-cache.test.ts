@@ -1,6 +1,6 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { startTestBrowser, type TestBrowser } from './testing-browser.ts';
+import { startTestBrowser, type TestBrowser } from '../testing/browser.ts';
 import { startFakeHub, type FakeHub } from './testing-hub.ts';
 import type { inBrowser as InBrowser } from './testing-in-browser.ts';
 

@@ -5,7 +5,8 @@ import {
   visibleKeys,
   type AttentionShape,
 } from '../reference/attention.ts';
-import { expectClose, randomValues, relativeL2 } from '../testing/compare.ts';
+import { expectClose, randomValues } from '../testing/compare.ts';
+import { relativeL2 } from '../testing/distance.ts';
 import { centralDifferences } from '../testing/differences.ts';
 import { gpuTest, useGpu } from '../testing/gpu.ts';
 import { attention, attentionBackward } from './attention.ts';

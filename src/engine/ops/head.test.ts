@@ -6,7 +6,8 @@ import {
   headLogprobReference,
   scatterRowsReference,
 } from '../reference/head.ts';
-import { expectClose, randomValues, relativeL2 } from '../testing/compare.ts';
+import { expectClose, randomValues } from '../testing/compare.ts';
+import { relativeL2 } from '../testing/distance.ts';
 import { centralDifferences } from '../testing/differences.ts';
 import { gpuTest, useGpu } from '../testing/gpu.ts';
 import { packedWeight } from '../testing/weights.ts';

@@ -1,7 +1,8 @@
 import { expect, test } from 'vitest';
 import { layerNormBackwardReference, layerNormReference } from '../reference/layernorm.ts';
 import { rmsNormReference } from '../reference/rmsnorm.ts';
-import { expectClose, randomValues, relativeL2 } from '../testing/compare.ts';
+import { expectClose, randomValues } from '../testing/compare.ts';
+import { relativeL2 } from '../testing/distance.ts';
 import { centralDifferences } from '../testing/differences.ts';
 import { gpuTest, useGpu } from '../testing/gpu.ts';
 import { layerNorm, layerNormBackward } from './layernorm.ts';

@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest';
 import { rmsNormBackwardReference, rmsNormReference } from '../reference/rmsnorm.ts';
-import { expectClose, randomValues, relativeL2 } from '../testing/compare.ts';
+import { expectClose, randomValues } from '../testing/compare.ts';
+import { relativeL2 } from '../testing/distance.ts';
 import { centralDifferences } from '../testing/differences.ts';
 import { gpuTest, useGpu } from '../testing/gpu.ts';
 import { rmsNorm, rmsNormBackward } from './rmsnorm.ts';

@@ -29,14 +29,3 @@ export function expectClose(
   }
   expect(worst.text).toBe('equal');
 }
-
-/** Relative L2 distance of two vectors. */
-export function relativeL2(got: ArrayLike<number>, want: ArrayLike<number>): number {
-  let difference = 0;
-  let norm = 0;
-  for (let i = 0; i < want.length; i++) {
-    difference += ((got[i] ?? NaN) - (want[i] ?? NaN)) ** 2;
-    norm += (want[i] ?? NaN) ** 2;
-  }
-  return Math.sqrt(difference / Math.max(norm, 1e-300));
-}

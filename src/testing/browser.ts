@@ -1,27 +1,11 @@
 /** A real Chromium with a page that runs one module of src, for what Node does differently. */
-import { existsSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { chromium, type Page } from 'playwright';
 import { createServer } from 'vite';
-
-function findChromium(): string {
-  const places = [
-    process.env['LORIKEET_CHROMIUM'] ?? '',
-    '/usr/bin/chromium',
-    '/usr/bin/chromium-browser',
-    '/usr/bin/google-chrome-stable',
-    '/usr/bin/google-chrome',
-    '/Applications/Google Chrome.app/Contents/MacOS/Google Chrome',
-    '/Applications/Chromium.app/Contents/MacOS/Chromium',
-    chromium.executablePath(),
-  ];
-  const found = places.find((path) => path !== '' && existsSync(path));
-  if (found === undefined) throw new Error('No Chromium was found. Set LORIKEET_CHROMIUM to one.');
-  return found;
-}
+import { CHROMIUM_FLAGS, ensureChromium } from '../../scripts/lib/chromium.mjs';
 
 export interface TestBrowser {
   page: Page;
@@ -56,8 +40,8 @@ export async function startTestBrowser(module: string): Promise<TestBrowser> {
   });
   await server.listen();
   const browser = await chromium.launch({
-    executablePath: findChromium(),
-    args: ['--headless=new', '--no-sandbox', '--disable-background-networking', '--disable-component-update'],
+    executablePath: await ensureChromium(),
+    args: CHROMIUM_FLAGS,
   });
   const page = await browser.newPage();
   await page.goto(`${server.resolvedUrls?.local[0] ?? ''}test-page`);
