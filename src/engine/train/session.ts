@@ -29,6 +29,8 @@ export interface SessionOptions {
   maxTokens: number;
   /** Also build the plan that evaluates. */
   evaluate: boolean;
+  /** False builds nothing that trains: for evaluation alone. */
+  train?: boolean;
 }
 
 export interface SessionMemory {
@@ -46,9 +48,9 @@ export class TrainingSession {
   readonly model: BaseModel;
   readonly state: AdapterState;
   readonly #inputs: StepInputs;
-  readonly #train: StepPlan;
+  readonly #train: StepPlan | null;
   readonly #evaluate: StepPlan | null;
-  readonly #optimizer: OptimizerPlan;
+  readonly #optimizer: OptimizerPlan | null;
   readonly #hyper: TensorRef & { buffer: GPUBuffer };
   readonly #ring: ReadbackRing;
 
@@ -56,7 +58,7 @@ export class TrainingSession {
     model: BaseModel,
     state: AdapterState,
     inputs: StepInputs,
-    plans: { train: StepPlan; evaluate: StepPlan | null; optimizer: OptimizerPlan },
+    plans: { train: StepPlan | null; evaluate: StepPlan | null; optimizer: OptimizerPlan | null },
     hyper: TensorRef & { buffer: GPUBuffer },
   ) {
     this.model = model;
@@ -78,9 +80,10 @@ export class TrainingSession {
     const hyper = { ...externalWords('hyper', buffer, ADAM_HYPER_WORDS), buffer };
     try {
       return await withErrorScopes(model.device, 'this run', async () => {
-        const train = await buildStepPlan(model, state, inputs, true);
+        const trains = options.train ?? true;
+        const train = trains ? await buildStepPlan(model, state, inputs, true) : null;
         const evaluate = options.evaluate ? await buildStepPlan(model, state, inputs, false) : null;
-        const optimizer = await buildOptimizerPlan(model, state, hyper, inputs.batch);
+        const optimizer = trains ? await buildOptimizerPlan(model, state, hyper, inputs.batch) : null;
         return new TrainingSession(model, state, inputs, { train, evaluate, optimizer }, hyper);
       });
     } catch (error) {
@@ -118,6 +121,7 @@ export class TrainingSession {
     packed: PackedBatch,
     keys: { seed: number; step: number; micro: number },
   ): Promise<Float32Array> {
+    if (!this.#train) throw untrained();
     return this.#run(this.#train, packed, { ...keys, adapterScale: 1 });
   }
 
@@ -151,6 +155,7 @@ export class TrainingSession {
    * global norm before clipping; when that is not finite, nothing was applied.
    */
   async optimStep(step: number, params: AdamParams): Promise<number> {
+    if (!this.#optimizer) throw untrained();
     const slot = await this.#ring.acquire();
     writeAdamHyper(this.model.device, this.#hyper.buffer, { ...params, step });
     this.#optimizer.plan.run(this.model.pace);
@@ -166,14 +171,18 @@ export class TrainingSession {
 
   /** Frees everything but the model. */
   dispose(): void {
-    this.#train.plan.dispose();
+    this.#train?.plan.dispose();
     this.#evaluate?.plan.dispose();
-    this.#optimizer.plan.dispose();
+    this.#optimizer?.plan.dispose();
     this.#ring.dispose();
     this.model.pool.destroy(this.#hyper.buffer);
     this.#inputs.dispose();
     this.state.dispose();
   }
+}
+
+function untrained(): Error {
+  return new Error('This session was made without training.');
 }
 
 /** Throws LOSS_NOT_FINITE: names the step, the rows and the rate. */
