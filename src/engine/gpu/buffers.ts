@@ -76,7 +76,7 @@ export class BufferPool implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    for (const buffer of [...this.#live.keys()]) this.destroy(buffer);
+    for (const buffer of this.#live.keys()) this.destroy(buffer);
   }
 }
 

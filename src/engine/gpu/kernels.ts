@@ -31,7 +31,7 @@ export class KernelCache {
 
   /** The compiled kernel. Throws SHADER_INVALID with the compiler's messages. */
   get(spec: KernelSpec): Promise<Kernel> {
-    const key = JSON.stringify([spec.name, spec.prelude ?? {}, Object.entries(spec.constants ?? {}).sort()]);
+    const key = JSON.stringify([spec.name, spec.prelude ?? {}, sortedEntries(spec.constants ?? {})]);
     let kernel = this.#kernels.get(key);
     if (!kernel) {
       kernel = this.#compile(spec);
@@ -74,4 +74,9 @@ export class KernelCache {
     }
     return { module, source };
   }
+}
+
+/** Entries in the order of their names, so that equal constants give equal keys. */
+function sortedEntries(constants: Readonly<Record<string, number>>): [string, number][] {
+  return Object.entries(constants).sort(([a], [b]) => (a < b ? -1 : 1));
 }

@@ -5,7 +5,7 @@
 import { planSlots, type Interval } from './arena.ts';
 import type { BufferPool } from './buffers.ts';
 import { BufferUsage } from './constants.ts';
-import { KernelCache, type KernelSpec } from './kernels.ts';
+import type { KernelCache, KernelSpec } from './kernels.ts';
 import { Plan, type PlanStep } from './plan-run.ts';
 import { packParams } from './wgsl.ts';
 
@@ -138,7 +138,7 @@ export class PlanBuilder {
     };
     const uniforms = this.#packUniforms(label);
     const steps = await Promise.all(
-      this.#steps.map((step, index): Promise<PlanStep> | PlanStep => {
+      this.#steps.map(async (step, index): Promise<PlanStep> => {
         if ('clear' in step) {
           const { buffer, offset = 0 } = locate(step.clear);
           return { clear: { buffer, offset, size: step.clear.bytes } };

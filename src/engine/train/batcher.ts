@@ -1,6 +1,9 @@
 /** Which rows a step takes, and how they lie on the flat token axis. Pure: a function of seed, step and data. */
-import { IGNORED_LABEL, type TokenizedExample } from '../../data/types.ts';
+import type { TokenizedExample } from '../../data/types.ts';
 import { philox4x32 } from '../../philox.ts';
+
+/** The label of a token that is not trained, as in transformers. */
+const IGNORED_LABEL = -100;
 
 /** Sets this use of the seed apart from the others: initialisation, splitting, sampling. */
 const PURPOSE = 0x53485546;
