@@ -35,7 +35,7 @@ test('a tensor takes the smallest free slot that fits, else lets the largest gro
     { bytes: 300, first: 0, last: 0 },
     { bytes: 100, first: 0, last: 0 },
     { bytes: 90, first: 1, last: 1 },
-    { bytes: 400, first: 1, last: 1 },
+    { bytes: 400, first: 2, last: 2 },
   ]);
   expect(plan.slots).toEqual([400, 100]);
   expect(plan.slotOf).toEqual([0, 1, 1, 0]);

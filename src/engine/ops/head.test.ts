@@ -44,7 +44,14 @@ for (const { vocab, rows, used, dtype, parts, scale } of cases) {
         parts,
       });
       expect(weight.parts).toHaveLength(parts);
-      const targets = Uint32Array.from({ length: rows }, (_, row) => (row * 97 + vocab - 1) % vocab);
+      // The last output, the first of each part and the one before it, and others.
+      const edges = weight.parts
+        .flatMap(({ firstOut }) => [Math.max(0, firstOut - 1), firstOut])
+        .toReversed();
+      const targets = Uint32Array.from(
+        { length: rows },
+        (_, row) => [vocab - 1, ...edges][row] ?? (row * 97) % vocab,
+      );
       // Weights of a mean over the rows, as cross-entropy has them: c = -w.
       const coefficient = randomValues(3, rows).map((value) => (-1 - value / 2) / rows);
       const inputs: HeadInputs = {
