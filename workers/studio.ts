@@ -98,7 +98,7 @@ export class Studio implements StudioApi {
     const { model, data } = { model: this.#model, data: this.#data };
     if (model === null || data === null)
       throw notReady('Model or data are not loaded.', 'Choose both first.');
-    await this.#run?.dispose();
+    await this.#run?.release();
     this.#run = null;
     const device = await this.#gpu.device();
     const tell = (progress: Progress): void => events.push({ type: 'progress', progress });
@@ -148,10 +148,10 @@ export class Studio implements StudioApi {
     });
   }
 
+  /** What the last run learned stays, for its export. */
   async #free(): Promise<void> {
-    await this.#run?.dispose();
+    await this.#run?.release();
     this.#base?.dispose();
-    this.#run = null;
     this.#base = null;
     this.#model = null;
     this.#data = null;
@@ -159,7 +159,8 @@ export class Studio implements StudioApi {
 
   /** The buffers are gone with the device; model and data can be put on a new one. */
   #lost(): void {
-    this.#run = null;
+    if (this.#run?.over === true) void this.#run.release();
+    else this.#run = null;
     this.#base = null;
     this.#control?.stop();
     this.#breakRun(new StudioError(GPU_LOST));

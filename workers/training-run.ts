@@ -6,6 +6,8 @@ import {
   type BaseModel,
   type StepMetrics,
 } from '../src/engine/index.ts';
+import { StudioError } from '../src/errors.ts';
+import type { Adapter } from '../src/formats/adapter.ts';
 import { toTarGz } from '../src/formats/archive-write.ts';
 import { answer } from '../src/run/answer.ts';
 import { encodePrompt } from '../src/run/encode-prompt.ts';
@@ -41,6 +43,9 @@ export class TrainingRun {
   readonly #generator: Generator;
   /** Who has the GPU: a step, an answer or an export. */
   readonly #turns = new Queue();
+  /** A copy of the adapter once the run is over: it outlives a lost GPU and a change of model. */
+  #kept: Pick<Adapter, 'settings' | 'tensors'> | null = null;
+  #released = false;
   #last: StepMetrics | null = null;
   #evalLoss: number | null = null;
   /** When the adapter came to be as it is, and the random bytes for its ids: two exports of one state are equal. */
@@ -105,6 +110,7 @@ export class TrainingRun {
         onStep: (metrics) => this.#told(metrics, signal),
       });
       if (this.#last !== null) await this.#sample(this.#last.step);
+      this.#kept = await this.#run.session.adapter();
       return stopped ? 'stopped' : 'done';
     } finally {
       leave();
@@ -149,6 +155,13 @@ export class TrainingRun {
   /** The whole answer to a prompt; between two steps, if the run is still going. */
   answer(prompt: string, adapterScale: number, maxTokens: number): Promise<string> {
     return this.#turns.run(async () => {
+      if (this.#released) {
+        throw new StudioError({
+          code: 'OPTION_INVALID',
+          message: 'The model that this adapter belongs to is no longer loaded.',
+          fix: 'The adapter can still be downloaded. Train again to ask it here.',
+        });
+      }
       let text = '';
       for await (const piece of this.#answer(prompt, adapterScale, maxTokens)) text += piece;
       return text;
@@ -161,7 +174,9 @@ export class TrainingRun {
       const step = this.#last?.step ?? 0;
       if (this.#stamp?.step !== step)
         this.#stamp = { step, now: new Date(), randomness: crypto.getRandomValues(new Uint8Array(20)) };
-      const entries = await exportRun(this.#run, this.#parts.model, {
+      const kept = this.#kept;
+      const session = kept === null ? this.#run.session : { adapter: () => Promise.resolve(kept) };
+      const entries = await exportRun({ ...this.#run, session }, this.#parts.model, {
         ...this.#stamp,
         dtype,
         appVersion: version,
@@ -175,9 +190,16 @@ export class TrainingRun {
     });
   }
 
-  /** Waits for what is under way, then frees everything but the model. */
-  dispose(): Promise<void> {
+  /** Whether the run has ended and its adapter is kept. */
+  get over(): boolean {
+    return this.#kept !== null;
+  }
+
+  /** Waits for what is under way, then takes the run off the GPU. What it learned can still be exported. */
+  release(): Promise<void> {
     return this.#turns.run(() => {
+      if (this.#released) return Promise.resolve();
+      this.#released = true;
       this.#generator.dispose();
       this.#run.session.dispose();
       return Promise.resolve();

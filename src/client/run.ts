@@ -2,6 +2,7 @@
 import { proxy } from 'comlink';
 import type { RunEvent } from '../../workers/api.ts';
 import { dataStore } from '../stores/data-store.ts';
+import { exportStore } from '../stores/export-store.ts';
 import { viewOf } from '../stores/loadable.ts';
 import { modelStore } from '../stores/model-store.ts';
 import { runStore } from '../stores/run-store.ts';
@@ -20,6 +21,7 @@ function apply(event: RunEvent): void {
 export async function startTraining(): Promise<void> {
   if (isBusy(runStore.getState().state)) return;
   runStore.setState({ ...NO_RUN, state: 'preparing' });
+  exportStore.setState({ saved: null, error: null });
   try {
     const request = (await ensureModel()) && (await ensureData()) ? requestNow() : null;
     // The reason stands beside the model or the data already.
@@ -47,7 +49,13 @@ async function steer(action: 'pause' | 'resume' | 'stop'): Promise<void> {
   }
 }
 
-export const pauseTraining = (): Promise<void> => steer('pause');
+/** Holds the run; the step under way is finished first. */
+export async function pauseTraining(): Promise<void> {
+  runStore.setState({ pausing: true });
+  await steer('pause');
+  runStore.setState({ pausing: false });
+}
+
 export const resumeTraining = (): Promise<void> => steer('resume');
 export const stopTraining = (): Promise<void> => steer('stop');
 

@@ -69,6 +69,9 @@ export const en = {
   'facts.truncated': 'Rows cut short',
   'facts.duplicates': 'Repeated rows',
 
+  'notes.title': 'Good to know',
+  'notes.ignored': 'Columns that are not used: {names}.',
+
   'rejected.title': '{count} rows cannot be used',
   'rejected.line': 'Line {line}:',
   'rejected.rest': 'And {count} more.',
@@ -148,6 +151,7 @@ export const en = {
   'status.preparing': 'Preparing…',
   'status.running': 'Training: {share} done.',
   'status.runningEvaluated': 'Training: {share} done, evaluation loss {loss}.',
+  'status.pausing': 'Pausing after this step…',
   'status.paused': 'Paused at step {step} of {steps}.',
   'status.stopping': 'Stopping…',
   'status.done': 'Done: {steps} steps.',

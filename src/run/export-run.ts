@@ -1,5 +1,5 @@
 /** What a run has learned so far, as the files of an export. */
-import { shaderSources, type StepMetrics } from '../engine/index.ts';
+import { shaderSources, type StepMetrics, type TrainingSession } from '../engine/index.ts';
 import { StudioError } from '../errors.ts';
 import { archiveEntries } from '../formats/archive-write.ts';
 import type { FileEntry } from '../formats/file-entry.ts';
@@ -29,8 +29,15 @@ export interface ExportOptions {
   parentId?: string | null;
 }
 
+/** What an export takes of a run; the adapter may be off the GPU by then. */
+export type ExportedRun = Pick<Run, 'training' | 'dataName'> & { session: Pick<TrainingSession, 'adapter'> };
+
 /** The files of the export in their order: checkpoint.json, then the PEFT folder with tokenizer and card. */
-export async function exportRun(run: Run, model: OpenModel, options: ExportOptions): Promise<FileEntry[]> {
+export async function exportRun(
+  run: ExportedRun,
+  model: OpenModel,
+  options: ExportOptions,
+): Promise<FileEntry[]> {
   const { metrics, evalLoss, now, randomness } = options;
   const { settings, tensors } = await run.session.adapter();
   checkFinite(tensors);
@@ -68,7 +75,7 @@ function figures(metrics: StepMetrics | null, evalLoss: number | null): Manifest
   return Object.fromEntries(known.flatMap(([name, value]) => (value === undefined ? [] : [[name, value]])));
 }
 
-function facts(run: Run, metrics: StepMetrics | null, evalLoss: number | null): [string, string][] {
+function facts(run: ExportedRun, metrics: StepMetrics | null, evalLoss: number | null): [string, string][] {
   const { batchSize, gradAccumulation, learningRate, schedule, seed } = run.training;
   return [
     ['Steps', String(metrics?.step ?? 0)],

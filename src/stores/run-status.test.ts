@@ -25,6 +25,10 @@ it('says the same thing between two milestones', () => {
   expect(texts[59]).toBe('Training: 90% done.');
 });
 
+it('says at once that a pause was asked for', () => {
+  expect(runStatus({ ...after(6, 'running'), pausing: true })).toMatch(/^Pausing/);
+});
+
 it('names the last evaluation', () => {
   const run = { ...after(6, 'running'), evaluations: [{ step: 0, loss: 2.6372 }] };
   expect(runStatus(run)).toBe('Training: 10% done, evaluation loss 2.64.');

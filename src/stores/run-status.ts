@@ -21,6 +21,7 @@ export function runStatus(run: RunView): string {
     case 'preparing':
       return t('status.preparing');
     case 'running':
+      if (run.pausing) return t('status.pausing');
       return evaluation === undefined
         ? t('status.running', { share: milestone(run) })
         : t('status.runningEvaluated', { share: milestone(run), loss: formatFigure(evaluation.loss) });

@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import type { RunEvent } from '../../workers/api.ts';
 import {
   applyEvent,
+  canDownload,
   comparedSamples,
   hasAdapter,
   lossColumns,
@@ -54,6 +55,13 @@ describe('applyEvent', () => {
     expect(failed).toMatchObject({ state: 'failed', error });
     expect(hasAdapter(failed)).toBe(false);
   });
+});
+
+it('offers the adapter of a run that is held or over', () => {
+  expect(canDownload(running)).toBe(false);
+  expect(canDownload(applyEvent(running, { type: 'state', state: 'paused' }))).toBe(true);
+  expect(canDownload(applyEvent(running, { type: 'state', state: 'stopped' }))).toBe(true);
+  expect(canDownload(applyEvent(NO_RUN, { type: 'state', state: 'paused' }))).toBe(false);
 });
 
 describe('figures of a run', () => {

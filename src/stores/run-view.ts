@@ -7,6 +7,8 @@ export type RunSample = Omit<Extract<RunEvent, { type: 'sample' }>, 'type'>;
 
 export interface RunView {
   state: RunState;
+  /** A pause was asked for, and the step under way goes on. */
+  pausing: boolean;
   /** Steps that the run will take; 0 until they are known. */
   steps: number;
   memory: MemoryEstimate | null;
@@ -21,6 +23,7 @@ export interface RunView {
 
 export const NO_RUN: RunView = {
   state: 'idle',
+  pausing: false,
   steps: 0,
   memory: null,
   progress: null,
@@ -34,7 +37,7 @@ export const NO_RUN: RunView = {
 export function applyEvent(run: RunView, event: RunEvent): RunView {
   switch (event.type) {
     case 'state':
-      return { ...run, state: event.state, progress: null };
+      return { ...run, state: event.state, pausing: false, progress: null };
     case 'plan':
       return { ...run, steps: event.steps, memory: event.memory };
     case 'progress':
@@ -73,6 +76,11 @@ export function isBusy(state: RunState): boolean {
 /** The run ended and left an adapter. */
 export function hasAdapter(run: RunView): boolean {
   return (run.state === 'done' || run.state === 'stopped') && run.metrics.length > 0;
+}
+
+/** There is something to download: a run may be looked at while it is held. */
+export function canDownload(run: RunView): boolean {
+  return hasAdapter(run) || (run.state === 'paused' && run.metrics.length > 0);
 }
 
 /** The samples to put side by side; `during` is the latest one between the first step and the end. */

@@ -23,7 +23,7 @@ describe('suggested settings', () => {
   it('train the embedded model longer and faster', () => {
     const values = suggestedNumbers('embedded');
     const request = toRunRequest(INITIAL_SETTINGS, values, data);
-    expect(request.training).toMatchObject({ learningRate: 2e-3, epochs: 3, steps: null });
+    expect(request.training).toMatchObject({ learningRate: 4e-3, epochs: 3, steps: null });
     expect(countSteps(INITIAL_SETTINGS, values, data.trainRows)).toBe(54);
     expect(request.sampleEvery).toBe(11);
     expect(dataOptions(values)).toEqual({ maxLength: 512, evalSplit: 0.1, seed: 0 });

@@ -79,7 +79,7 @@ const SUGGESTED: NumberValues = {
 };
 
 /** The embedded model is tiny and the demo sets are short: they want a higher rate, more passes and more rows kept aside. */
-const SUGGESTED_EMBEDDED: NumberValues = { ...SUGGESTED, learningRate: 2e-3, epochs: 3, evalPercent: 10 };
+const SUGGESTED_EMBEDDED: NumberValues = { ...SUGGESTED, learningRate: 4e-3, epochs: 3, evalPercent: 10 };
 
 /** The numbers to start from with a model. */
 export function suggestedNumbers(source: ModelSource): NumberValues {

@@ -1,3 +1,5 @@
+import { useId } from 'react';
+
 interface AnswerCardProps {
   title: string;
   /** Which weights answered, and when. */
@@ -11,13 +13,14 @@ interface AnswerCardProps {
 
 /** One answer of the model, with the name of what gave it. */
 export function AnswerCard({ title, detail, tone, text, empty }: AnswerCardProps) {
+  const id = useId();
   return (
-    <div className="answer" data-tone={text === null ? 'before' : tone}>
+    <article className="answer" data-tone={text === null ? 'before' : tone} aria-labelledby={id}>
       <div className="answer-head">
-        <h3>{title}</h3>
+        <h3 id={id}>{title}</h3>
         <span className="quiet">{detail}</span>
       </div>
       {text === null ? <p className="quiet">{empty}</p> : <p className="answer-text">{text}</p>}
-    </div>
+    </article>
   );
 }

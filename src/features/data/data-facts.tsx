@@ -13,7 +13,7 @@ export function DataFacts({ data }: { data: DataSummary }) {
       <h3>{t('facts.title')}</h3>
       <Stats
         items={[
-          { label: t('facts.format'), value: data.format },
+          { label: t('facts.format'), value: data.format, wide: true },
           { label: t('facts.trainRows'), value: formatCount(data.trainRows) },
           { label: t('facts.evalRows'), value: formatCount(data.evalRows) },
           { label: t('facts.tokens'), value: formatCount(data.tokens) },

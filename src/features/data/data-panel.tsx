@@ -13,6 +13,7 @@ import { ErrorNote } from '../../ui/error-note.tsx';
 import { Panel } from '../../ui/panel.tsx';
 import { ProgressBar } from '../../ui/progress-bar.tsx';
 import { DataFacts } from './data-facts.tsx';
+import { DataNotes } from './data-notes.tsx';
 import { DataOptions } from './data-options.tsx';
 import { DataPreview } from './data-preview.tsx';
 import { OwnFile } from './own-file.tsx';
@@ -54,6 +55,7 @@ export function DataPanel() {
       {view.status === 'ready' ? (
         <>
           <RejectedRows rows={view.value.rejected} />
+          <DataNotes data={view.value} />
           <DataPreview rows={view.value.preview} />
           <DataFacts data={view.value} />
         </>

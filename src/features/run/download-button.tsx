@@ -8,7 +8,7 @@ import { settingsStore } from '../../stores/settings-store.ts';
 import { Button } from '../../ui/button.tsx';
 
 /** Saves the adapter; what came of it is shown by `ExportNote`. */
-export function DownloadButton({ ready }: { ready: boolean }) {
+export function DownloadButton({ look, ready }: { look: 'plain' | 'primary'; ready: boolean }) {
   const dtype = useStore(settingsStore, (state) => state.adapterDtype);
   const [busy, setBusy] = useState(false);
   const download = async (): Promise<void> => {
@@ -22,12 +22,7 @@ export function DownloadButton({ ready }: { ready: boolean }) {
     }
   };
   return (
-    <Button
-      look={ready ? 'primary' : 'plain'}
-      unavailable={!ready || busy}
-      later={!ready}
-      onPress={() => void download()}
-    >
+    <Button look={look} unavailable={!ready || busy} later={!ready} onPress={() => void download()}>
       {t('run.download')}
     </Button>
   );

@@ -1,6 +1,6 @@
 import { pauseTraining, resumeTraining, startTraining, stopTraining } from '../../client/run.ts';
 import { t } from '../../i18n/index.ts';
-import { hasAdapter, type RunView } from '../../stores/run-view.ts';
+import { canDownload, hasAdapter, type RunView } from '../../stores/run-view.ts';
 import { Button } from '../../ui/button.tsx';
 import { DownloadButton } from './download-button.tsx';
 import { RUN_PANEL_ID } from './run-panel-id.ts';
@@ -27,7 +27,7 @@ export function RunButtons({ run, blocked, reasonId }: RunButtonsProps) {
         <Button
           key="main"
           look="primary"
-          unavailable={state === 'stopping'}
+          unavailable={state === 'stopping' || run.pausing}
           onPress={() => void (state === 'paused' ? resumeTraining() : pauseTraining())}
         >
           {t(state === 'paused' ? 'run.resume' : 'run.pause')}
@@ -35,6 +35,7 @@ export function RunButtons({ run, blocked, reasonId }: RunButtonsProps) {
         <Button unavailable={state === 'stopping'} onPress={() => void stopTraining()}>
           {t('run.stop')}
         </Button>
+        {canDownload(run) ? <DownloadButton look="plain" ready /> : null}
       </div>
     );
   }
@@ -57,7 +58,11 @@ export function RunButtons({ run, blocked, reasonId }: RunButtonsProps) {
   return (
     <div className="run-buttons">
       {finished ? null : start}
-      <DownloadButton key={finished ? 'main' : 'download'} ready={finished} />
+      <DownloadButton
+        key={finished ? 'main' : 'download'}
+        look={finished ? 'primary' : 'plain'}
+        ready={finished}
+      />
       {finished ? start : null}
     </div>
   );
