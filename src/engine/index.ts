@@ -9,7 +9,7 @@ export { loadBaseModel, type BaseModel } from './model/base-model.ts';
 export { resolveTargets, layoutAdapter } from './model/adapter-layout.ts';
 export { targetNames } from './model/modules.ts';
 export { TrainingSession, type SessionMemory, type SessionOptions } from './train/session.ts';
-export { AdapterState } from './train/adapter-state.ts';
+export { AdapterState, type AdapterStart } from './train/adapter-state.ts';
 export {
   checkFinetune,
   evaluateLoss,
@@ -19,6 +19,7 @@ export {
   type FinetuneData,
   type FinetuneHooks,
   type FinetuneResult,
+  type RunPosition,
 } from './train/finetune.ts';
 export {
   DEFAULT_FINETUNE,

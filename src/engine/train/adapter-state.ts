@@ -7,6 +7,18 @@ import type { ModelConfig } from '../model/config.ts';
 import { dropoutConstants, type AdapterSlot } from '../ops/lora.ts';
 import { initialParameters } from './initialise.ts';
 
+/** The kinds of flat buffers, by the names of `torch.optim.AdamW`. */
+export type FlatKind = 'params' | 'grads' | 'expAvg' | 'expAvgSq';
+
+/** Where a state starts: fresh from a seed, from an adapter's weights (moments zero), or from everything that was saved. */
+export type AdapterStart =
+  | { seed: number }
+  | {
+      tensors: Adapter['tensors'];
+      moments?: Record<'expAvg' | 'expAvgSq', Adapter['tensors']>;
+      grads?: Adapter['tensors'];
+    };
+
 export class AdapterState {
   readonly settings: LoraSettings;
   readonly layout: AdapterLayout;
@@ -17,23 +29,30 @@ export class AdapterState {
   readonly #pool: BufferPool;
   readonly #slots = new Map<string, AdapterSlot>();
 
-  /** Starts from `tensors`, or fresh from `seed`. Throws ADAPTER_MISMATCH when the tensors do not fit the model. */
-  constructor(
-    pool: BufferPool,
-    config: ModelConfig,
-    settings: LoraSettings,
-    start: { tensors: Adapter['tensors'] } | { seed: number },
-  ) {
+  /** Throws ADAPTER_MISMATCH when tensors do not fit the model; then nothing stays allocated. */
+  constructor(pool: BufferPool, config: ModelConfig, settings: LoraSettings, start: AdapterStart) {
     this.#pool = pool;
     this.settings = settings;
     this.layout = layoutAdapter(config, settings);
-    const flat =
-      'tensors' in start ? packAdapter(this.layout, start) : initialParameters(this.layout, start.seed);
-    const bytes = this.layout.floats * 4;
-    this.params = pool.createWith('adapter parameters', flat);
-    this.grads = pool.create('adapter gradients', bytes);
-    this.expAvg = pool.create('adapter exp_avg', bytes);
-    this.expAvgSq = pool.create('adapter exp_avg_sq', bytes);
+    // Packed before anything is allocated: a tensor that does not fit is found here.
+    const pack = (tensors?: Adapter['tensors']): Float32Array<ArrayBuffer> | null =>
+      tensors ? packAdapter(this.layout, { tensors }) : null;
+    const given: Partial<Exclude<AdapterStart, { seed: number }>> = 'seed' in start ? {} : start;
+    const flat: Record<FlatKind, Float32Array<ArrayBuffer> | null> = {
+      params: 'seed' in start ? initialParameters(this.layout, start.seed) : pack(start.tensors),
+      grads: pack(given.grads),
+      expAvg: pack(given.moments?.expAvg),
+      expAvgSq: pack(given.moments?.expAvgSq),
+    };
+    const make = (label: string, kind: FlatKind): GPUBuffer => {
+      const values = flat[kind];
+      if (values) return pool.createWith(`adapter ${label}`, values);
+      return pool.create(`adapter ${label}`, this.layout.floats * 4);
+    };
+    this.params = make('parameters', 'params');
+    this.grads = make('gradients', 'grads');
+    this.expAvg = make('exp_avg', 'expAvg');
+    this.expAvgSq = make('exp_avg_sq', 'expAvgSq');
     const dropout = dropoutConstants(settings.dropout);
     this.layout.modules.forEach((module, index) => {
       const { path, rank4, scale, in: inSize, out, aOffset, bOffset } = module;
@@ -52,7 +71,7 @@ export class AdapterState {
   }
 
   /** Reads the adapter back, in PEFT's order. */
-  async tensors(from: 'params' | 'grads' | 'expAvg' | 'expAvgSq' = 'params'): Promise<Adapter['tensors']> {
+  async tensors(from: FlatKind = 'params'): Promise<Adapter['tensors']> {
     const bytes = await readBuffer(this.#pool, this[from], 0, this.layout.floats * 4);
     return unpackAdapter(this.layout, new Float32Array(bytes));
   }

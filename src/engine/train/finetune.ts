@@ -11,10 +11,18 @@ export interface FinetuneData {
   evaluation: readonly TokenizedExample[];
 }
 
+/** How far a run is: with the session's weights and moments, all that going on needs. */
+export interface RunPosition {
+  /** Optimizer steps that are done. */
+  step: number;
+  /** Rows that were taken, over all epochs: the next row is this one. */
+  rowsTaken: number;
+}
+
 /** What the loop tells and asks while it runs. */
 export interface FinetuneHooks {
-  /** After every step; awaited, so a slow listener slows the run and never piles up. */
-  onStep(metrics: StepMetrics): void | Promise<void>;
+  /** After every step; awaited, so a slow listener slows the run and never piles up, and may save what the session holds. */
+  onStep(metrics: StepMetrics, position: RunPosition): void | Promise<void>;
   /** Loss over the evaluation rows before the first step (step 0); later ones come with the metrics. */
   onEvaluation?(step: number, loss: number): void;
   /** Ends the run after the step under way. */
@@ -104,24 +112,29 @@ export async function evaluateLoss(
   return { loss: sum / Math.max(1, trainedTokens), trainedTokens };
 }
 
-/** Runs the loop to its end or until the signal. Throws LOSS_NOT_FINITE; the adapter then holds the last good step. */
+/**
+ * Runs the loop to its end or until the signal, from the beginning or from a position (with a session that holds that
+ * position's weights and moments, the same bits as without the stop). Throws LOSS_NOT_FINITE; the adapter then holds the
+ * last good step.
+ */
 export async function finetune(
   session: TrainingSession,
   data: FinetuneData,
   config: FinetuneConfig,
   hooks: FinetuneHooks,
+  from: RunPosition = { step: 0, rowsTaken: 0 },
 ): Promise<FinetuneResult> {
   checkFinetune(config, data);
   const steps = totalSteps(config, data.train.length);
-  const cursor = new RowCursor(data.train.length, config.seed, config.shuffle);
+  const cursor = new RowCursor(data.train.length, config.seed, config.shuffle, from.rowsTaken);
   const clock = new RunClock();
   const metrics: StepMetrics[] = [];
   let evalLoss: number | null = null;
-  if (data.evaluation.length > 0 && hooks.onEvaluation) {
+  if (from.step === 0 && data.evaluation.length > 0 && hooks.onEvaluation) {
     evalLoss = (await evaluateLoss(session, data.evaluation, 1, hooks.signal)).loss;
     hooks.onEvaluation(0, evalLoss);
   }
-  for (let step = 1; step <= steps; step++) {
+  for (let step = from.step + 1; step <= steps; step++) {
     await clock.outside(() => hooks.beforeStep?.(step));
     if (hooks.signal?.aborted) return { steps: step - 1, stopped: true, metrics, evalLoss };
     const done = await clock.inside(() => trainStep(session, data.train, cursor, config, { step, steps }));
@@ -136,7 +149,7 @@ export async function finetune(
       tokensPerSecond: done.tokens / Math.max(1e-9, clock.last),
     };
     metrics.push(entry);
-    await clock.outside(() => hooks.onStep(entry));
+    await clock.outside(() => hooks.onStep(entry, { step, rowsTaken: cursor.taken }));
   }
   return { steps, stopped: false, metrics, evalLoss };
 }

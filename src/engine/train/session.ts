@@ -9,7 +9,7 @@ import { externalWords, type TensorRef } from '../gpu/plan.ts';
 import { ReadbackRing } from '../gpu/readback.ts';
 import type { BaseModel } from '../model/base-model.ts';
 import { ADAM_HYPER_WORDS, writeAdamHyper } from '../ops/adamw.ts';
-import { AdapterState } from './adapter-state.ts';
+import { AdapterState, type AdapterStart } from './adapter-state.ts';
 import type { PackedBatch } from './batcher.ts';
 import {
   activationBytes,
@@ -23,8 +23,7 @@ import type { AdamParams } from './types.ts';
 
 export interface SessionOptions {
   settings: LoraSettings;
-  /** Fresh weights from a seed, or those of an adapter. */
-  start: { seed: number } | { tensors: Adapter['tensors'] };
+  start: AdapterStart;
   /** The most tokens that one micro-batch has. */
   maxTokens: number;
   /** Also build the plan that evaluates. */
@@ -167,6 +166,11 @@ export class TrainingSession {
   /** The adapter as it is now. */
   async adapter(): Promise<Pick<Adapter, 'settings' | 'tensors'>> {
     return { settings: this.state.settings, tensors: await this.state.tensors() };
+  }
+
+  /** The optimizer's moments as they are now, in the adapter's order: with the adapter and the step, all that resuming needs of the GPU. */
+  async moments(): Promise<Record<'expAvg' | 'expAvgSq', Adapter['tensors']>> {
+    return { expAvg: await this.state.tensors('expAvg'), expAvgSq: await this.state.tensors('expAvgSq') };
   }
 
   /** Frees everything but the model. */
