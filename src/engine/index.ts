@@ -4,6 +4,8 @@
  */
 export { describeAdapter, requestEngineDevice, type DeviceInfo } from './gpu/device.ts';
 export { shaderSources } from './gpu/shaders.ts';
+export { autotune } from './gpu/autotune.ts';
+export { isTuning, type Tuning } from './gpu/tuning.ts';
 export { FAMILY_NAMES, parseModelConfig, type ModelConfig } from './model/config.ts';
 export { loadBaseModel, type BaseModel } from './model/base-model.ts';
 export { resolveTargets, layoutAdapter } from './model/adapter-layout.ts';
