@@ -1,0 +1,130 @@
+/** Dawn in Node: finds a GPU, opens a device for one piece of work, and closes it so that the program can end. */
+import { create, globals } from 'webgpu';
+import { describeAdapter, requestEngineDevice, type DeviceInfo } from '../engine/index.ts';
+import { StudioError } from '../errors.ts';
+import { computesCorrectly, drivers } from './drivers.ts';
+import type { Reporter } from './progress.ts';
+
+Object.assign(globalThis, globals);
+
+/** Dawn's GPU objects. When one is collected while anything of it is in use, the process dies, so all are kept. */
+const held: GPU[] = [];
+
+function createGpu(...flags: string[]): GPU {
+  const gpu = create(flags);
+  held.push(gpu);
+  return gpu;
+}
+
+/** The GPU for some work. */
+export interface OpenGpu {
+  device: GPUDevice;
+  info: DeviceInfo;
+}
+
+export interface FoundDevice extends DeviceInfo {
+  /** What `--device` takes: the name that Dawn gives it. */
+  device: string;
+}
+
+/** The names that Dawn gives to its adapters; it tells them only in the message for a name that it does not know. */
+async function dawnNames(): Promise<string[]> {
+  try {
+    await createGpu('adapter=(list)').requestAdapter();
+    return [];
+  } catch (error) {
+    const message = error instanceof Error ? error.message : String(error);
+    return Array.from(message.matchAll(/name: '(.*)'$/gm), (match) => match[1] ?? '');
+  }
+}
+
+/** Every device of every driver, and what it offers. */
+export async function findDevices(): Promise<FoundDevice[]> {
+  const found = new Map<string, FoundDevice>();
+  for (const driver of drivers()) {
+    driver.use();
+    for (const device of await dawnNames()) {
+      const adapter = await createGpu(`adapter=${device}`).requestAdapter();
+      if (adapter && !found.has(device)) found.set(device, { device, ...describeAdapter(adapter) });
+    }
+  }
+  return [...found.values()];
+}
+
+/** The first adapter that will do, or the one whose name was asked for. */
+async function findAdapter(wanted: string): Promise<GPUAdapter> {
+  const seen: string[] = [];
+  for (const driver of drivers()) {
+    driver.use();
+    if (wanted === 'auto') {
+      const adapter = await createGpu().requestAdapter({ powerPreference: 'high-performance' });
+      if (adapter && computesCorrectly(adapter.info.description)) return adapter;
+      if (adapter) seen.push(adapter.info.description);
+      continue;
+    }
+    const names = await dawnNames();
+    const name = names.find((candidate) => candidate.toLowerCase().includes(wanted.toLowerCase()));
+    const adapter = name === undefined ? null : await createGpu(`adapter=${name}`).requestAdapter();
+    if (adapter) return adapter;
+    seen.push(...names);
+  }
+  throw noDevice(wanted, [...new Set(seen)]);
+}
+
+function noDevice(wanted: string, seen: readonly string[]): StudioError {
+  const found = seen.length > 0 ? ` Found: ${seen.join('; ')}.` : '';
+  if (wanted !== 'auto') {
+    return new StudioError({
+      code: 'GPU_UNAVAILABLE',
+      message: `There is no GPU named ${wanted}.${found}`,
+      fix: 'Choose one that `lorikeet devices` lists, or auto.',
+    });
+  }
+  return new StudioError({
+    code: 'GPU_UNAVAILABLE',
+    message: `There is no GPU that can be used.${found}`,
+    fix: "Install the GPU's Vulkan driver, or Chromium, which brings a software driver.",
+  });
+}
+
+/** Opens a device for `work` and destroys it afterwards: without that, Node would not end. */
+export async function withGpu<T>(
+  wanted: string,
+  report: Reporter,
+  work: (gpu: OpenGpu) => Promise<T>,
+): Promise<T> {
+  const adapter = await findAdapter(wanted);
+  const info = describeAdapter(adapter);
+  const device = await requestEngineDevice(adapter);
+  report.note(`GPU: ${info.name}${info.software ? ' (software: correct, and slow)' : ''}`);
+  let trouble: StudioError | undefined;
+  device.onuncapturederror = ({ error }) => {
+    trouble ??= new StudioError({
+      code: 'GPU_ERROR',
+      message: `The GPU reported an error: ${error.message}`,
+      fix: 'Update the graphics driver; if that does not help, please report it.',
+    });
+  };
+  let closing = false;
+  void device.lost.then(({ message }) => {
+    if (closing) return;
+    trouble = new StudioError({
+      code: 'GPU_LOST',
+      message: `The GPU was lost: ${message}`,
+      fix: 'Try again with a smaller batch or a shorter maximum length, or update the graphics driver.',
+    });
+  });
+  try {
+    const result = await work({ device, info });
+    if (trouble) throw trouble;
+    return result;
+  } catch (error) {
+    // What the GPU itself reports explains a failure best.
+    throw trouble ?? error;
+  } finally {
+    closing = true;
+    device.destroy();
+    // A last look at them, so that nothing takes them for unused before.
+    for (const gpu of held) void gpu.wgslLanguageFeatures;
+  }
+}
