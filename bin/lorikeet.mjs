@@ -11,7 +11,7 @@ try {
   await ensurePackages();
   await ensureBuilt('cli');
 } catch (error) {
-  console.error(`lorikeet: ${error instanceof Error ? error.message : String(error)}`);
+  console.error(`lorikeet: INTERNAL: ${error instanceof Error ? error.message : String(error)}`);
   process.exit(1);
 }
 // Vulkan drivers want this folder; where there is no desktop session it is not set.

@@ -195,14 +195,14 @@ function describeOption(option: Option): string {
   return new Help().optionDescription(option).replace(/ \(default: (false|true)\)$/, '');
 }
 
-/** The whole command line. Nothing is printed and nothing ends here but help and version. */
-export function buildProgram(version: string, commands: Commands): Command {
+/** The whole command line. Help and version go to `print`; wrong usage throws a CommanderError and prints nothing. */
+export function buildProgram(version: string, commands: Commands, print: (text: string) => void): Command {
   const program = new Command('lorikeet')
     .description('Fine-tunes small language models with WebGPU.')
     .version(version)
     .exitOverride()
     .configureHelp({ optionDescription: describeOption })
-    .configureOutput({ writeErr: () => undefined });
+    .configureOutput({ writeOut: print, writeErr: () => undefined });
   addFinetune(program, (options) => commands.finetune(options));
   addGenerate(program, (options) => commands.generate(options));
   addEvaluate(program, (options) => commands.evaluate(options));

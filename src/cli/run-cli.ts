@@ -31,20 +31,32 @@ function sentence(message: string): string {
   return text.charAt(0).toUpperCase() + text.slice(1);
 }
 
+/** Where text goes. */
+export interface Output {
+  out: (text: string) => void;
+  err: (text: string) => void;
+}
+
+const STANDARD: Output = {
+  out: (text) => process.stdout.write(text),
+  err: (text) => process.stderr.write(text),
+};
+
 /** Runs the command that `argv` names, and gives the exit code. */
 export async function runCli(
   argv: readonly string[],
   version: string,
   commands: Commands,
+  output: Output = STANDARD,
 ): Promise<ExitCode> {
   try {
-    await buildProgram(version, commands).parseAsync([...argv], { from: 'user' });
+    await buildProgram(version, commands, output.out).parseAsync([...argv], { from: 'user' });
     return 0;
   } catch (thrown) {
     const error = thrown instanceof CommanderError ? usageError(thrown, argv) : thrown;
     if (error === null) return 0;
     const fields = toErrorFields(error);
-    process.stderr.write(`${errorLine(fields)}\n`);
+    output.err(`${errorLine(fields)}\n`);
     return fields.code === 'OPTION_INVALID' ? 2 : 1;
   }
 }
