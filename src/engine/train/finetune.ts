@@ -94,6 +94,15 @@ function refuseOption(name: string, value: number, form: string): never {
   throw new StudioError({ code: 'OPTION_INVALID', message: `The ${name} is ${value}.`, fix: `Use ${form}.` });
 }
 
+/** A norm over values that overflow is zero, and so is everything behind it: the loss stays finite, and nothing is learned. */
+function refuseNoGradient(step: number, lr: number, loss: number): never {
+  throw new StudioError({
+    code: 'LOSS_NOT_FINITE',
+    message: `Step ${step} gave a gradient of exactly 0 at a loss of ${loss} and the learning rate ${lr}: numbers inside the model have grown beyond float32.`,
+    fix: 'Start again with a smaller learning rate, or turn gradient clipping on.',
+  });
+}
+
 /** Mean loss per trained token over rows, without gradients. */
 export async function evaluateLoss(
   session: TrainingSession,
@@ -180,6 +189,7 @@ async function trainStep(
   for (const logprobs of parts) for (const logprob of logprobs) loss -= logprob * weight;
   if (!Number.isFinite(loss) || !Number.isFinite(gradNorm))
     refuseNonFinite({ step, rows: indices.map((index) => index + 1), lr, loss, gradNorm });
+  if (gradNorm === 0 && loss > 0) refuseNoGradient(step, lr, loss);
   return {
     step,
     epoch: cursor.epoch,
