@@ -1,11 +1,11 @@
 /** `lorikeet evaluate`: the mean loss per trained token over the rows of a file. */
 import { evaluateLoss } from '../engine/index.ts';
 import { StudioError } from '../errors.ts';
-import { loadBase } from '../run/load-base.ts';
 import { prepareData } from '../run/prepare-data.ts';
 import { startEvaluation } from '../run/start-evaluation.ts';
 import { reportData } from './data-report.ts';
 import { withGpu } from './gpu.ts';
+import { loadModel } from './load-model.ts';
 import type { EvaluateOptions } from './options.ts';
 import { createReporter } from './progress.ts';
 import { openAdapterAt, openModelAt, readDataFile } from './sources.ts';
@@ -19,10 +19,8 @@ export async function evaluate(options: EvaluateOptions): Promise<void> {
   const data = prepareData(file, model, { ...options, evalSplit: 0, seed: 0 });
   reportData(report, data.summary, null);
   const read = options.adapter === undefined ? null : await openAdapterAt(options.adapter, report);
-  await withGpu(options.device, report, async ({ device }) => {
-    const base = await loadBase(model, device, (done, total) =>
-      report.progress('Loading the model', done, total),
-    );
+  await withGpu(options.device, report, async (gpu) => {
+    const base = await loadModel(model, gpu, report);
     const session = await startEvaluation(base, data, read?.adapter ?? null);
     const { loss, trainedTokens } = await evaluateLoss(session, data.train, options.adapterScale);
     report.end();

@@ -5,7 +5,6 @@ import { finetune as train, type FinetuneConfig, type FinetuneResult } from '../
 import { StudioError } from '../errors.ts';
 import type { AdapterRead } from '../formats/archive-read.ts';
 import { exportRun } from '../run/export-run.ts';
-import { loadBase } from '../run/load-base.ts';
 import type { OpenModel } from '../run/open-model.ts';
 import { prepareData, type PreparedData } from '../run/prepare-data.ts';
 import { startRun, type Run, type RunRequest } from '../run/start-run.ts';
@@ -13,6 +12,7 @@ import { checkTarget } from '../storage/node-fs.ts';
 import { reportData } from './data-report.ts';
 import { withGpu, type OpenGpu } from './gpu.ts';
 import { onInterrupt } from './interrupt.ts';
+import { loadModel } from './load-model.ts';
 import { openMetrics, type MetricsFile } from './metrics-file.ts';
 import type { FinetuneOptions } from './options.ts';
 import { createReporter, type Reporter } from './progress.ts';
@@ -55,11 +55,9 @@ interface Job {
   metrics: MetricsFile;
 }
 
-async function trainAndWrite({ device, info }: OpenGpu, job: Job): Promise<Finished> {
+async function trainAndWrite(gpu: OpenGpu, job: Job): Promise<Finished> {
   const { options, report, model, data, start } = job;
-  const base = await loadBase(model, device, (done, total) =>
-    report.progress('Loading the model', done, total),
-  );
+  const base = await loadModel(model, gpu, report);
   const training = trainingOf(options);
   const run = await startRun(base, model, data, { lora: loraOf(options, start), training });
   const { memory } = run;
@@ -81,7 +79,7 @@ async function trainAndWrite({ device, info }: OpenGpu, job: Job): Promise<Finis
     now: new Date(),
     randomness: Uint8Array.from(randomBytes(20)),
     appVersion: version,
-    device: info.name,
+    device: gpu.info.name,
     metrics: last,
     evalLoss: last.evalLoss ?? result.evalLoss,
     name: `step-${last.step}`,
@@ -90,7 +88,7 @@ async function trainAndWrite({ device, info }: OpenGpu, job: Job): Promise<Finis
   await writeExport(options.out, entries);
   run.session.dispose();
   base.dispose();
-  return { out: options.out, run, data: data.summary, result, last, evalLossBefore, gpu: info.name };
+  return { out: options.out, run, data: data.summary, result, last, evalLossBefore, gpu: gpu.info.name };
 }
 
 async function trainWith(

@@ -6,11 +6,11 @@ import type { Adapter } from '../formats/adapter.ts';
 import { decodeUtf8, parseStrictJson } from '../formats/strict-json.ts';
 import { answer } from '../run/answer.ts';
 import { encodePrompt, type Prompt } from '../run/encode-prompt.ts';
-import { loadBase } from '../run/load-base.ts';
 import type { OpenModel } from '../run/open-model.ts';
 import type { AnswerPiece } from '../run/stop-texts.ts';
 import { fileSource } from '../storage/node-fs.ts';
 import { withGpu } from './gpu.ts';
+import { loadModel } from './load-model.ts';
 import type { GenerateOptions } from './options.ts';
 import { createReporter } from './progress.ts';
 import { openAdapterAt, openModelAt } from './sources.ts';
@@ -24,10 +24,8 @@ export async function generate(options: GenerateOptions): Promise<void> {
   const model = await openModelAt(options.model, report);
   const promptIds = encodePrompt(model, prompt, options.raw);
   const read = options.adapter === undefined ? null : await openAdapterAt(options.adapter, report);
-  await withGpu(options.device, report, async ({ device }) => {
-    const base = await loadBase(model, device, (done, total) =>
-      report.progress('Loading the model', done, total),
-    );
+  await withGpu(options.device, report, async (gpu) => {
+    const base = await loadModel(model, gpu, report);
     const state = read && adapterState(base, read.adapter);
     const generator = await Generator.create(base, state, promptIds.length + options.maxTokens);
     report.end();

@@ -1,6 +1,5 @@
 /** What the paths and names on the command line stand for: models, adapters, data files, and the place of the result. */
 import { existsSync, statSync } from 'node:fs';
-import { homedir } from 'node:os';
 import { basename, dirname, isAbsolute, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { DATA_LIMITS } from '../data/limits.ts';
@@ -20,6 +19,7 @@ import {
   writeFileAtomically,
   writeFolderAtomically,
 } from '../storage/node-fs.ts';
+import { cacheFolder } from './cache-folder.ts';
 import type { Reporter } from './progress.ts';
 import { bytes as inWords } from './words.ts';
 
@@ -74,7 +74,7 @@ async function openHub(id: string, report: Reporter): ReturnType<typeof openHubM
   try {
     return await openHubModel({
       id,
-      cache: nodeHubCache(hubCacheFolder()),
+      cache: nodeHubCache(cacheFolder('hub')),
       ...(hubUrl ? { hubUrl } : {}),
       ...(token ? { token } : {}),
       onProgress: ({ file, received, size }) =>
@@ -88,12 +88,6 @@ async function openHub(id: string, report: Reporter): ReturnType<typeof openHubM
       { cause: error },
     );
   }
-}
-
-/** Where downloads are kept. */
-function hubCacheFolder(): string {
-  const { LORIKEET_CACHE, XDG_CACHE_HOME } = process.env;
-  return LORIKEET_CACHE || join(XDG_CACHE_HOME || join(homedir(), '.cache'), 'lorikeet', 'hub');
 }
 
 /** Opens the model that `--model` names; no weight is read yet. */

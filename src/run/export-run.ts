@@ -40,7 +40,7 @@ export async function exportRun(
 ): Promise<FileEntry[]> {
   const { metrics, evalLoss, now, randomness } = options;
   const { settings, tensors } = await run.session.adapter();
-  checkFinite(tensors);
+  checkValues(tensors);
   const { beta1, beta2, eps, weightDecay } = run.training;
   return archiveEntries({
     adapter: { settings, baseModel: model.id, tensors },
@@ -87,13 +87,18 @@ function facts(run: ExportedRun, metrics: StepMetrics | null, evalLoss: number |
   ];
 }
 
-/** An adapter with values that are not numbers is never written. */
-function checkFinite(tensors: readonly { name: string; data: Float32Array }[]): void {
-  const bad = tensors.find(({ data }) => !data.every(Number.isFinite));
-  if (bad === undefined) return;
-  throw new StudioError({
-    code: 'LOSS_NOT_FINITE',
-    message: `The adapter's ${bad.name} holds values that are not numbers.`,
-    fix: 'Start again with a smaller learning rate, or turn gradient clipping on.',
-  });
+/** Far above what any adapter that works holds, and far below where float32 overflows inside the model. */
+const LARGEST_VALUE = 1e6;
+
+/** An adapter that has run away, whether to infinity or only almost, is never written. */
+function checkValues(tensors: readonly { name: string; data: Float32Array }[]): void {
+  for (const { name, data } of tensors) {
+    const wild = data.find((value) => !(Math.abs(value) <= LARGEST_VALUE));
+    if (wild === undefined) continue;
+    throw new StudioError({
+      code: 'LOSS_NOT_FINITE',
+      message: `The adapter has run away: its ${name} holds the value ${wild}.`,
+      fix: 'Start again with a smaller learning rate, or turn gradient clipping on.',
+    });
+  }
 }

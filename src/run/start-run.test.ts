@@ -4,7 +4,7 @@ import { testDevice, useGpu } from '../engine/testing/gpu.ts';
 import { readAdapter, type AdapterRead } from '../formats/archive-read.ts';
 import { memoryFileSet } from '../formats/file-set.ts';
 import { answer } from './answer.ts';
-import { exportRun } from './export-run.ts';
+import { exportRun, type ExportOptions } from './export-run.ts';
 import { loadBase } from './load-base.ts';
 import { startRun, type LoraRequest, type Run } from './start-run.ts';
 import { demoRows, NOW, openTiny } from './testing.ts';
@@ -22,21 +22,24 @@ beforeAll(async () => {
 });
 afterAll(() => base.dispose());
 
+const exportOptions = (seconds: number): ExportOptions => ({
+  dtype: 'F32',
+  now: new Date(NOW.getTime() + seconds * 1000),
+  randomness: new Uint8Array(20).fill(seconds),
+  appVersion: '0.0.0',
+  device: 'test',
+  metrics: null,
+  evalLoss: null,
+  name: 'step-2',
+});
+
 async function exported(
   run: Run,
   seconds: number,
 ): Promise<{ bytes: Map<string, Uint8Array<ArrayBuffer>>; read: AdapterRead }> {
   const result = await finetune(run.session, data, training, { onStep: () => undefined });
-  const entries = await exportRun(run, model, {
-    dtype: 'F32',
-    now: new Date(NOW.getTime() + seconds * 1000),
-    randomness: new Uint8Array(20).fill(seconds),
-    appVersion: '0.0.0',
-    device: 'test',
-    metrics: result.metrics.at(-1) ?? null,
-    evalLoss: null,
-    name: 'step-2',
-  });
+  const metrics = result.metrics.at(-1) ?? null;
+  const entries = await exportRun(run, model, { ...exportOptions(seconds), metrics });
   const bytes = new Map<string, Uint8Array<ArrayBuffer>>();
   for (const entry of entries) {
     const chunks: Uint8Array<ArrayBuffer>[] = [];
@@ -110,6 +113,14 @@ describe('a run', () => {
     expect(await ask([stop], 1)).toBe(whole.slice(0, whole.indexOf(stop)));
     expect(await ask([], 0)).not.toBe('');
     generator.dispose();
+    run.session.dispose();
+  });
+
+  test('that has run away in its last step is not exported', async () => {
+    const run = await startRun(base, model, data, { lora, training });
+    const wild = { ...training, steps: 1, learningRate: 1e9 };
+    await finetune(run.session, data, wild, { onStep: () => undefined });
+    await expect(exportRun(run, model, exportOptions(0))).rejects.toMatchObject({ code: 'LOSS_NOT_FINITE' });
     run.session.dispose();
   });
 
