@@ -28,16 +28,17 @@ struct Params {
 @group(0) @binding(6) var<storage, read> row_scale: array<vec4f>;  // [tokens, 4]: the factor is in w
 @group(0) @binding(7) var<storage, read_write> dx: array<vec4f>;   // [tokens, in]
 
+// Turned: column n holds the four inputs of output n.
 fn load_block(index: u32) -> mat4x4f {
   if (FORMAT == 2u) {
     let at = index * 4u;
-    return mat4x4f(bitcast<vec4f>(weight[at]), bitcast<vec4f>(weight[at + 1u]),
-                   bitcast<vec4f>(weight[at + 2u]), bitcast<vec4f>(weight[at + 3u]));
+    return transpose(mat4x4f(bitcast<vec4f>(weight[at]), bitcast<vec4f>(weight[at + 1u]),
+                             bitcast<vec4f>(weight[at + 2u]), bitcast<vec4f>(weight[at + 3u])));
   }
   let a = weight[index * 2u];
   let b = weight[index * 2u + 1u];
-  if (FORMAT == 1u) { return unpack_bf16(a, b); }
-  return unpack_f16(a, b);
+  if (FORMAT == 1u) { return transpose(unpack_bf16(a, b)); }
+  return transpose(unpack_f16(a, b));
 }
 
 // Four ranks by four inputs of A.
@@ -75,16 +76,16 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) lane:
   let d2_row = min(row + 2u, last_row) * params.dy_stride4 + params.dy_first;
   let d3_row = min(row + 3u, last_row) * params.dy_stride4 + params.dy_first;
   let c0 = min(block + 0u, in4 - 1u);
-  let w0 = c0 * params.weight_stride4 + params.weight_first;
   let c1 = min(block + 8u, in4 - 1u);
+  let w0 = c0 * params.weight_stride4 + params.weight_first;
   let w1 = c1 * params.weight_stride4 + params.weight_first;
   var a00 = vec4f(); var a01 = vec4f();
   var a10 = vec4f(); var a11 = vec4f();
   var a20 = vec4f(); var a21 = vec4f();
   var a30 = vec4f(); var a31 = vec4f();
   for (var n = 0u; n < out4; n++) {
-    let m0 = transpose(load_block(w0 + n));
-    let m1 = transpose(load_block(w1 + n));
+    let m0 = load_block(w0 + n);
+    let m1 = load_block(w1 + n);
     let d0 = dy[d0_row + n]; a00 = mac4(a00, d0, m0); a01 = mac4(a01, d0, m1);
     let d1 = dy[d1_row + n]; a10 = mac4(a10, d1, m0); a11 = mac4(a11, d1, m1);
     let d2 = dy[d2_row + n]; a20 = mac4(a20, d2, m0); a21 = mac4(a21, d2, m1);

@@ -28,16 +28,17 @@ struct Params {
 @group(0) @binding(6) var<storage, read> row_scale: array<vec4f>;  // [tokens, 4]: the factor is in w
 @group(0) @binding(7) var<storage, read_write> dx: array<vec4f>;   // [tokens, in]
 
+// Turned: column n holds the four inputs of output n.
 fn load_block(index: u32) -> mat4x4f {
   if (FORMAT == 2u) {
     let at = index * 4u;
-    return mat4x4f(bitcast<vec4f>(weight[at]), bitcast<vec4f>(weight[at + 1u]),
-                   bitcast<vec4f>(weight[at + 2u]), bitcast<vec4f>(weight[at + 3u]));
+    return transpose(mat4x4f(bitcast<vec4f>(weight[at]), bitcast<vec4f>(weight[at + 1u]),
+                             bitcast<vec4f>(weight[at + 2u]), bitcast<vec4f>(weight[at + 3u])));
   }
   let a = weight[index * 2u];
   let b = weight[index * 2u + 1u];
-  if (FORMAT == 1u) { return unpack_bf16(a, b); }
-  return unpack_f16(a, b);
+  if (FORMAT == 1u) { return transpose(unpack_bf16(a, b)); }
+  return transpose(unpack_f16(a, b));
 }
 
 // Four ranks by four inputs of A.
@@ -75,7 +76,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) lane:
   let w0 = c0 * params.weight_stride4 + params.weight_first;
   var a00 = vec4f();
   for (var n = 0u; n < out4; n++) {
-    let m0 = transpose(load_block(w0 + n));
+    let m0 = load_block(w0 + n);
     let d0 = dy[d0_row + n]; a00 = mac4(a00, d0, m0);
   }
   for (var k = 0u; k < params.rank4; k++) {

@@ -49,11 +49,15 @@ fn load_lora_b(block: u32, k: u32) -> mat4x4f {
   return transpose(mat4x4f(lora_b[at], lora_b[at + params.rank4], lora_b[at + 2u * params.rank4], lora_b[at + 3u * params.rank4]));
 }
 
-fn finish(row: u32, block: u32, sum: vec4f) {
+fn load_bias(block: u32) -> vec4f {
+  if (params.has_bias == 0u) { return vec4f(); }
+  return bias[params.out_first + block];
+}
+
+fn finish(row: u32, block: u32, sum: vec4f, block_bias: vec4f) {
   if (row >= active_rows() || block >= params.out4) { return; }
   let at = row * params.y_stride4 + params.y_first + block;
-  var value = sum;
-  if (params.has_bias == 1u) { value += bias[params.out_first + block]; }
+  var value = sum + block_bias;
   if (params.has_residual == 1u) { value += residual[at]; }
   y[at] = value;
 }
@@ -107,8 +111,9 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) lane:
       let z3 = scale * z[min(row + 3u, last_row) * params.rank4 + k]; a30 = mac4(a30, z3, m0); a31 = mac4(a31, z3, m1); a32 = mac4(a32, z3, m2); a33 = mac4(a33, z3, m3);
     }
   }
-  finish(row + 0u, block + 0u, a00); finish(row + 0u, block + 8u, a01); finish(row + 0u, block + 16u, a02); finish(row + 0u, block + 24u, a03);
-  finish(row + 1u, block + 0u, a10); finish(row + 1u, block + 8u, a11); finish(row + 1u, block + 16u, a12); finish(row + 1u, block + 24u, a13);
-  finish(row + 2u, block + 0u, a20); finish(row + 2u, block + 8u, a21); finish(row + 2u, block + 16u, a22); finish(row + 2u, block + 24u, a23);
-  finish(row + 3u, block + 0u, a30); finish(row + 3u, block + 8u, a31); finish(row + 3u, block + 16u, a32); finish(row + 3u, block + 24u, a33);
+  let bias0 = load_bias(c0); let bias1 = load_bias(c1); let bias2 = load_bias(c2); let bias3 = load_bias(c3);
+  finish(row + 0u, block + 0u, a00, bias0); finish(row + 0u, block + 8u, a01, bias1); finish(row + 0u, block + 16u, a02, bias2); finish(row + 0u, block + 24u, a03, bias3);
+  finish(row + 1u, block + 0u, a10, bias0); finish(row + 1u, block + 8u, a11, bias1); finish(row + 1u, block + 16u, a12, bias2); finish(row + 1u, block + 24u, a13, bias3);
+  finish(row + 2u, block + 0u, a20, bias0); finish(row + 2u, block + 8u, a21, bias1); finish(row + 2u, block + 16u, a22, bias2); finish(row + 2u, block + 24u, a23, bias3);
+  finish(row + 3u, block + 0u, a30, bias0); finish(row + 3u, block + 8u, a31, bias1); finish(row + 3u, block + 16u, a32, bias2); finish(row + 3u, block + 24u, a33, bias3);
 }

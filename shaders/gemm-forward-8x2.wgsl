@@ -49,11 +49,15 @@ fn load_lora_b(block: u32, k: u32) -> mat4x4f {
   return transpose(mat4x4f(lora_b[at], lora_b[at + params.rank4], lora_b[at + 2u * params.rank4], lora_b[at + 3u * params.rank4]));
 }
 
-fn finish(row: u32, block: u32, sum: vec4f) {
+fn load_bias(block: u32) -> vec4f {
+  if (params.has_bias == 0u) { return vec4f(); }
+  return bias[params.out_first + block];
+}
+
+fn finish(row: u32, block: u32, sum: vec4f, block_bias: vec4f) {
   if (row >= active_rows() || block >= params.out4) { return; }
   let at = row * params.y_stride4 + params.y_first + block;
-  var value = sum;
-  if (params.has_bias == 1u) { value += bias[params.out_first + block]; }
+  var value = sum + block_bias;
   if (params.has_residual == 1u) { value += residual[at]; }
   y[at] = value;
 }
@@ -117,12 +121,13 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) lane:
       let z7 = scale * z[min(row + 7u, last_row) * params.rank4 + k]; a70 = mac4(a70, z7, m0); a71 = mac4(a71, z7, m1);
     }
   }
-  finish(row + 0u, block + 0u, a00); finish(row + 0u, block + 8u, a01);
-  finish(row + 1u, block + 0u, a10); finish(row + 1u, block + 8u, a11);
-  finish(row + 2u, block + 0u, a20); finish(row + 2u, block + 8u, a21);
-  finish(row + 3u, block + 0u, a30); finish(row + 3u, block + 8u, a31);
-  finish(row + 4u, block + 0u, a40); finish(row + 4u, block + 8u, a41);
-  finish(row + 5u, block + 0u, a50); finish(row + 5u, block + 8u, a51);
-  finish(row + 6u, block + 0u, a60); finish(row + 6u, block + 8u, a61);
-  finish(row + 7u, block + 0u, a70); finish(row + 7u, block + 8u, a71);
+  let bias0 = load_bias(c0); let bias1 = load_bias(c1);
+  finish(row + 0u, block + 0u, a00, bias0); finish(row + 0u, block + 8u, a01, bias1);
+  finish(row + 1u, block + 0u, a10, bias0); finish(row + 1u, block + 8u, a11, bias1);
+  finish(row + 2u, block + 0u, a20, bias0); finish(row + 2u, block + 8u, a21, bias1);
+  finish(row + 3u, block + 0u, a30, bias0); finish(row + 3u, block + 8u, a31, bias1);
+  finish(row + 4u, block + 0u, a40, bias0); finish(row + 4u, block + 8u, a41, bias1);
+  finish(row + 5u, block + 0u, a50, bias0); finish(row + 5u, block + 8u, a51, bias1);
+  finish(row + 6u, block + 0u, a60, bias0); finish(row + 6u, block + 8u, a61, bias1);
+  finish(row + 7u, block + 0u, a70, bias0); finish(row + 7u, block + 8u, a71, bias1);
 }

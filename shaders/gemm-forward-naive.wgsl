@@ -49,11 +49,15 @@ fn load_lora_b(block: u32, k: u32) -> mat4x4f {
   return transpose(mat4x4f(lora_b[at], lora_b[at + params.rank4], lora_b[at + 2u * params.rank4], lora_b[at + 3u * params.rank4]));
 }
 
-fn finish(row: u32, block: u32, sum: vec4f) {
+fn load_bias(block: u32) -> vec4f {
+  if (params.has_bias == 0u) { return vec4f(); }
+  return bias[params.out_first + block];
+}
+
+fn finish(row: u32, block: u32, sum: vec4f, block_bias: vec4f) {
   if (row >= active_rows() || block >= params.out4) { return; }
   let at = row * params.y_stride4 + params.y_first + block;
-  var value = sum;
-  if (params.has_bias == 1u) { value += bias[params.out_first + block]; }
+  var value = sum + block_bias;
   if (params.has_residual == 1u) { value += residual[at]; }
   y[at] = value;
 }
@@ -86,5 +90,6 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) lane:
       let z0 = scale * z[min(row + 0u, last_row) * params.rank4 + k]; a00 = mac4(a00, z0, m0);
     }
   }
-  finish(row + 0u, block + 0u, a00);
+  let bias0 = load_bias(c0);
+  finish(row + 0u, block + 0u, a00, bias0);
 }

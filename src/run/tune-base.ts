@@ -16,15 +16,15 @@ export async function tuneBase(base: BaseModel, info: DeviceInfo, memory: Tuning
   const { hiddenSize, intermediateSize } = base.config;
   const { dtype } = base.weights.embedding;
   const key = `${info.name} ${dtype} ${hiddenSize}x${intermediateSize}`;
-  base.tuning = (await remembered(memory, key)) ?? (await measured(base, memory, key));
+  base.tuning = (await remembered(base.device, memory, key)) ?? (await measured(base, memory, key));
 }
 
-async function remembered(memory: TuningMemory, key: string): Promise<Tuning | null> {
+async function remembered(device: GPUDevice, memory: TuningMemory, key: string): Promise<Tuning | null> {
   const text = await memory.get(key);
   if (text === null) return null;
   try {
     const value: unknown = JSON.parse(text);
-    return isTuning(value) ? value : null;
+    return isTuning(device, value) ? value : null;
   } catch {
     // Written by another version or cut short: measured anew.
     return null;

@@ -5,7 +5,7 @@
 import type { FloatDtype } from '../../formats/tensors.ts';
 import { blockBytes } from '../model/packing.ts';
 import type { PackedWeight } from '../model/weights.ts';
-import { gemmBackward, gemmForward, type GemmVariant } from '../ops/gemm.ts';
+import { gemmBackward, gemmForward, variantsFor, type GemmVariant } from '../ops/gemm.ts';
 import { createBatchBuffer, writeBatch } from './batch.ts';
 import { BufferPool } from './buffers.ts';
 import type { KernelCache } from './kernels.ts';
@@ -13,8 +13,6 @@ import { PlanBuilder } from './plan.ts';
 import { SubmitPace, type Plan } from './plan-run.ts';
 import type { Tuning } from './tuning.ts';
 
-/** The plain kernel is not among them: it never wins where blocks fit. */
-const CANDIDATES: readonly GemmVariant[] = ['8x2', '4x4', '4x2'];
 const REPEATS = 3;
 const DISPATCHES = 4;
 
@@ -43,8 +41,10 @@ export async function autotune(
   try {
     writeBatch(device, batch, { tokens: shape.rows, headRows: shape.rows });
     const samples: TuningSample[] = [];
+    // The plain kernel never wins where blocks fit.
+    const candidates = variantsFor(device).filter((variant) => variant !== 'naive');
     for (const product of ['forward', 'backward'] as const) {
-      for (const variant of CANDIDATES) {
+      for (const variant of candidates) {
         const plan = await productPlan(pool, kernels, batch, shape, product, variant);
         samples.push({ product, variant, milliseconds: await fastest(device, plan) });
         plan.dispose();

@@ -13,6 +13,9 @@ const NEEDED_LIMITS = {
   maxComputeWorkgroupStorageSize: 16384,
 } as const;
 
+/** Used where an adapter has them, never required. */
+const WANTED_FEATURES = ['subgroups'] as const;
+
 /** What to show about the device that computes. */
 export interface DeviceInfo {
   /** Vendor, architecture and description in one line. */
@@ -38,7 +41,21 @@ export async function requestEngineDevice(adapter: GPUAdapter): Promise<GPUDevic
   }
   const requiredLimits: Record<string, number> = {};
   for (const name of WANTED_LIMITS) requiredLimits[name] = adapter.limits[name];
-  return adapter.requestDevice({ requiredLimits, label: 'lorikeet' });
+  const requiredFeatures = WANTED_FEATURES.filter((feature) => adapter.features.has(feature));
+  return adapter.requestDevice({ requiredLimits, requiredFeatures, label: 'lorikeet' });
+}
+
+/**
+ * Constants of the kernels whose invocations hand values around in the subgroup, or null where the device has none:
+ * `LANES` invocations take part (the smallest subgroup has as many), `WIDTH` make a workgroup.
+ */
+export function subgroupConstants(device: GPUDevice): { LANES: number; WIDTH: number } | null {
+  if (!device.features.has('subgroups')) return null;
+  const { subgroupMinSize, subgroupMaxSize } = device.adapterInfo;
+  return {
+    LANES: subgroupMinSize >= 16 ? 16 : subgroupMinSize >= 8 ? 8 : 4,
+    WIDTH: Math.min(64, Math.max(8, subgroupMaxSize)),
+  };
 }
 
 /** Describes an adapter for people. */

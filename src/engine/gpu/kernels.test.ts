@@ -19,8 +19,11 @@ describe.each(kernelNames())('%s', (name) => {
 
   test('compiles without a message, within the default limits', async () => {
     const device = testDevice();
+    const { code, features } = kernelSource(name);
+    for (const feature of features)
+      expect([...device.features], 'the features of this device').toContain(feature);
     device.pushErrorScope('validation');
-    const module = device.createShaderModule({ label: name, code: kernelSource(name).code });
+    const module = device.createShaderModule({ label: name, code });
     const { messages } = await module.getCompilationInfo();
     const error = await device.popErrorScope();
     expect(messages.map(({ type, lineNum, message }) => `${type} at ${lineNum}: ${message}`)).toEqual([]);

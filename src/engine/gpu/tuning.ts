@@ -1,6 +1,7 @@
 /** Chooses the variant of a product for its shape: few rows take the plain kernel, many the measured winner. */
-import { GEMM_VARIANTS, type GemmVariant } from '../ops/gemm.ts';
+import { variantsFor, type GemmVariant } from '../ops/gemm.ts';
 import type { PickVariant } from '../ops/linear.ts';
+import { subgroupConstants } from './device.ts';
 
 /** Winners of the autotuner by product; all variants give the same bits, so a choice never changes a result. */
 export interface Tuning {
@@ -8,8 +9,17 @@ export interface Tuning {
   backward: GemmVariant;
 }
 
-/** The best on the software adapters, and a sound choice on GPUs (engine.md section 10). */
-export const DEFAULT_TUNING: Readonly<Tuning> = { forward: '8x2', backward: '8x2' };
+/** Workgroups of subgroups that are the vector lanes of a CPU: a software adapter. */
+const CPU_WIDTH = 8;
+
+/**
+ * The choice for a device that nothing was measured on. A software adapter loads lane by lane, so handing rows around in
+ * the subgroup wins by far; elsewhere blocks of 8 rows are sound (engine.md section 10).
+ */
+export function defaultTuning(device: GPUDevice): Tuning {
+  const variant = subgroupConstants(device)?.WIDTH === CPU_WIDTH ? '16x1' : '8x2';
+  return { forward: variant, backward: variant };
+}
 
 /** Rows from which register blocks of several rows pay. */
 const FEW_ROWS = 4;
@@ -19,10 +29,10 @@ export function pickWith(tuning: Tuning): PickVariant {
   return (product, rows) => (rows < FEW_ROWS ? 'naive' : tuning[product]);
 }
 
-/** Whether a value from outside is a tuning that this version knows. */
-export function isTuning(value: unknown): value is Tuning {
-  const isVariant = (name: unknown): boolean =>
-    typeof name === 'string' && Object.hasOwn(GEMM_VARIANTS, name);
+/** Whether a value from outside is a tuning that this version knows and the device can run. */
+export function isTuning(device: GPUDevice, value: unknown): value is Tuning {
+  const known: unknown[] = variantsFor(device);
+  const isVariant = (name: unknown): boolean => known.includes(name);
   if (typeof value !== 'object' || value === null) return false;
   return 'forward' in value && 'backward' in value && isVariant(value.forward) && isVariant(value.backward);
 }

@@ -9,19 +9,26 @@ export type Prelude = Readonly<Record<string, number>>;
 
 export interface KernelSource {
   code: string;
+  /** Optional features of the device that it needs. */
+  features: string[];
   /** Storage and uniform bindings by name, with their number. */
   bindings: Map<string, { index: number; kind: 'storage' | 'uniform' }>;
   /** Fields of `struct Params` in order; every field is one 32-bit scalar. */
   params: { name: string; type: 'u32' | 'f32' }[];
 }
 
-/** Composes `shaders/<name>.wgsl`: prelude, the libraries it names by `//#include lib/x`, then the file. */
+/**
+ * Composes `shaders/<name>.wgsl`: the features it names by `//#enable x`, the prelude, the libraries it names by
+ * `//#include lib/x`, then the file.
+ */
 export function kernelSource(name: string, prelude: Prelude = {}): KernelSource {
   const body = shaderText(name);
   const includes = [...body.matchAll(/^\/\/#include (\S+)$/gm)].map((match) => shaderText(match[1] ?? ''));
   const constants = Object.entries(prelude).map(([key, value]) => `const ${key} = ${value}u;`);
-  const code = [constants.join(' '), ...includes, body].join('\n');
-  return { code, bindings: readBindings(code), params: readParams(code) };
+  const features = [...body.matchAll(/^\/\/#enable (\S+)$/gm)].map((match) => match[1] ?? '');
+  const enable = features.map((feature) => `enable ${feature};`);
+  const code = [[...enable, ...constants].join(' '), ...includes, body].join('\n');
+  return { code, features, bindings: readBindings(code), params: readParams(code) };
 }
 
 function readBindings(code: string): KernelSource['bindings'] {

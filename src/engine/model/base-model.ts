@@ -4,7 +4,7 @@ import { BufferPool } from '../gpu/buffers.ts';
 import { KernelCache } from '../gpu/kernels.ts';
 import { externalTensor, type TensorRef } from '../gpu/plan.ts';
 import { SubmitPace } from '../gpu/plan-run.ts';
-import { DEFAULT_TUNING, type Tuning } from '../gpu/tuning.ts';
+import { defaultTuning, type Tuning } from '../gpu/tuning.ts';
 import { withErrorScopes } from '../gpu/errors.ts';
 import type { ModelConfig } from './config.ts';
 import { ropeTable } from './rope-table.ts';
@@ -59,7 +59,7 @@ export async function loadBaseModel(device: GPUDevice, options: LoadOptions): Pr
         pool,
         kernels: new KernelCache(device),
         pace: new SubmitPace(),
-        tuning: options.tuning ?? DEFAULT_TUNING,
+        tuning: options.tuning ?? defaultTuning(device),
         dispose: () => pool[Symbol.dispose](),
       };
     });

@@ -2,20 +2,31 @@
  * Products with a frozen weight, forward and backward, in several register-blocked variants that give the same bits.
  * Which variant runs is the tuner's choice (src/engine/gpu/tuning.ts); the LoRA term is an epilogue of the same pass.
  */
+import { subgroupConstants } from '../gpu/device.ts';
 import { paddedCols, externalWords, type PlanBuilder, type TensorRef } from '../gpu/plan.ts';
 import { FORMAT_OF } from '../model/packing.ts';
 import type { PackedWeight } from '../model/weights.ts';
 import type { AdapterSlot } from './lora.ts';
 
-/** Rows x blocks of 4 columns that one invocation computes, and the workgroup: as written in the kernel's file. */
+/**
+ * Rows x blocks of 4 columns that one invocation computes, and the workgroup: as written in the kernel's file. Where
+ * `subgroups`, the rows are handed around in the subgroup, and a workgroup is one row as wide as the device's subgroups.
+ */
 export const GEMM_VARIANTS = {
-  '8x2': { rows: 8, blocks: 2, width: 8, height: 4 },
-  '4x4': { rows: 4, blocks: 4, width: 8, height: 4 },
-  '4x2': { rows: 4, blocks: 2, width: 8, height: 8 },
-  naive: { rows: 1, blocks: 1, width: 8, height: 8 },
+  '8x2': { rows: 8, blocks: 2, width: 8, height: 4, subgroups: false },
+  '4x4': { rows: 4, blocks: 4, width: 8, height: 4, subgroups: false },
+  '4x2': { rows: 4, blocks: 2, width: 8, height: 8, subgroups: false },
+  '16x1': { rows: 16, blocks: 1, width: 8, height: 1, subgroups: true },
+  naive: { rows: 1, blocks: 1, width: 8, height: 8, subgroups: false },
 } as const;
 
 export type GemmVariant = keyof typeof GEMM_VARIANTS;
+
+/** The variants that a device can run. */
+export function variantsFor(device: GPUDevice): GemmVariant[] {
+  const all = Object.keys(GEMM_VARIANTS) as GemmVariant[];
+  return all.filter((variant) => !GEMM_VARIANTS[variant].subgroups || subgroupConstants(device) !== null);
+}
 
 /** What all products of a plan agree on. */
 export interface GemmOptions {
@@ -24,9 +35,21 @@ export interface GemmOptions {
   headRows?: boolean;
 }
 
-function gemmGrid(variant: GemmVariant, rows: number, blocks: number): [number, number, number] {
+/** The constants of a variant's kernel and its grid over `rows` by `blocks`. */
+function gemmShape(
+  device: GPUDevice,
+  variant: GemmVariant,
+  rows: number,
+  blocks: number,
+): { constants: Record<string, number>; grid: [number, number, number] } {
   const tile = GEMM_VARIANTS[variant];
-  return [Math.ceil(blocks / (tile.width * tile.blocks)), Math.ceil(rows / (tile.height * tile.rows)), 1];
+  const rowGroups = Math.ceil(rows / (tile.height * tile.rows));
+  if (!tile.subgroups)
+    return { constants: {}, grid: [Math.ceil(blocks / (tile.width * tile.blocks)), rowGroups, 1] };
+  const constants = subgroupConstants(device);
+  if (!constants) throw new Error(`gemm: this device has no subgroups for ${variant}.`);
+  // Rows first: neighbouring workgroups then read the same blocks of the weight.
+  return { constants, grid: [rowGroups, Math.ceil(blocks / constants.WIDTH), 1] };
 }
 
 /** A run of outputs inside one part of a packed weight. */
@@ -89,8 +112,12 @@ export function gemmForward(
     );
   }
   for (const slice of slicesOf(weight, range)) {
+    const { constants, grid } = gemmShape(plan.pool.device, options.variant, x.rows, slice.count4);
     plan.dispatch({
-      kernel: { name: `gemm-forward-${options.variant}`, constants: { FORMAT: FORMAT_OF[weight.dtype] } },
+      kernel: {
+        name: `gemm-forward-${options.variant}`,
+        constants: { FORMAT: FORMAT_OF[weight.dtype], ...constants },
+      },
       // A binding that is not used still needs a buffer: the input, which is only read.
       bindings: {
         x,
@@ -115,7 +142,7 @@ export function gemmForward(
         has_residual: residual ? 1 : 0,
         head_rows: options.headRows ? 1 : 0,
       },
-      grid: gemmGrid(options.variant, x.rows, slice.count4),
+      grid,
       flops: 2 * x.rows * slice.count4 * 4 * weight.in,
     });
   }
@@ -147,11 +174,16 @@ export function gemmBackward(
       `gemmBackward: [${dy.rows}, ${dy.cols}] by ${weight.name} [${range.outs}, ${weight.in}] into [${dx.rows}, ${dx.cols}].`,
     );
   }
+  const in4 = Math.ceil(weight.in / 4);
+  const { constants, grid } = gemmShape(plan.pool.device, options.variant, dy.rows, in4);
   slicesOf(weight, range).forEach((slice, order) => {
     // The adapter's part goes in once, with the first slice of the weight.
     const lora = order === 0 ? inputs.lora : null;
     plan.dispatch({
-      kernel: { name: `gemm-backward-${options.variant}`, constants: { FORMAT: FORMAT_OF[weight.dtype] } },
+      kernel: {
+        name: `gemm-backward-${options.variant}`,
+        constants: { FORMAT: FORMAT_OF[weight.dtype], ...constants },
+      },
       bindings: {
         dy,
         weight: slice.weight,
@@ -161,7 +193,7 @@ export function gemmBackward(
         dx,
       },
       params: {
-        in4: Math.ceil(weight.in / 4),
+        in4,
         out4: slice.count4,
         weight_stride4: slice.stride4,
         weight_first: slice.first4,
@@ -172,7 +204,7 @@ export function gemmBackward(
         rescale: rowScale && order === 0 ? 1 : 0,
         head_rows: options.headRows ? 1 : 0,
       },
-      grid: gemmGrid(options.variant, dy.rows, Math.ceil(weight.in / 4)),
+      grid,
       flops: 2 * dy.rows * slice.count4 * 4 * weight.in,
     });
   });
