@@ -80,6 +80,12 @@ async function e2e() {
   return countPlaywright(report.read(), status);
 }
 
+/** Dawn's driver is chosen here, so that every program that the tests start finds it. */
+async function cli() {
+  const choice = await chooseVulkan(ensureChromium);
+  return vitest('cli', 'vitest.cli.config.ts', { ...process.env, ...choice?.env });
+}
+
 async function interop() {
   const found = await ensurePython();
   if ('reason' in found) {
@@ -113,6 +119,7 @@ export const PARTS = [
   },
   { name: 'unit', title: 'Unit and kernel tests (vitest, Dawn)', run: unit },
   { name: 'build', title: 'Build (studio, command line, benchmark)', run: build },
+  { name: 'cli', title: 'Command line tests (vitest, the built program)', run: cli },
   { name: 'e2e', title: 'End-to-end tests (Playwright, Chromium)', run: e2e },
   { name: 'interop', title: 'Python interop tests (vitest, PEFT, transformers)', run: interop },
 ];
