@@ -26,7 +26,7 @@ test('one press leads from the embedded model to a trained adapter, without the 
   await page.goto('/');
   const started = Date.now();
   await press(page, 'Start training');
-  await expect(status(page)).toHaveText('Done: 54 steps.', { timeout: 290_000 });
+  await expect(status(page)).toHaveText('Done: 54 of 54 steps.', { timeout: 290_000 });
   const seconds = (Date.now() - started) / 1000;
   test.info().annotations.push({ type: 'seconds of the demo run', description: seconds.toFixed(1) });
 

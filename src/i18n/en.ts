@@ -154,7 +154,7 @@ export const en = {
   'status.pausing': 'Pausing after this step…',
   'status.paused': 'Paused at step {step} of {steps}.',
   'status.stopping': 'Stopping…',
-  'status.done': 'Done: {steps} steps.',
+  'status.done': 'Done: {steps} of {steps} steps.',
   'status.stopped': 'Stopped after step {step} of {steps}.',
   'status.failed': 'Failed.',
 

@@ -5,10 +5,12 @@ import { Button } from '../../ui/button.tsx';
 import { DownloadButton } from './download-button.tsx';
 import { RUN_PANEL_ID } from './run-panel-id.ts';
 
-/** On a narrow page the run is far below the choices: goes there when it is out of sight. */
+/** The run may be far below the choices or far above the settings: goes there when it is out of sight. */
 function showRun(): void {
   const run = document.getElementById(RUN_PANEL_ID);
-  if (run !== null && run.getBoundingClientRect().top > window.innerHeight / 2) run.scrollIntoView();
+  if (run === null) return;
+  const { top } = run.getBoundingClientRect();
+  if (top < 0 || top > window.innerHeight / 2) run.scrollIntoView();
 }
 
 interface RunButtonsProps {
