@@ -1,6 +1,6 @@
 /** A built plan: replays its dispatches, cut into submits that stay short on the GPU at hand. */
 import type { BufferPool } from './buffers.ts';
-import type { TensorRef } from './plan.ts';
+import type { TensorRef } from './tensor-ref.ts';
 
 export type PlanStep =
   | {
@@ -66,6 +66,11 @@ export class Plan {
   /** Dispatches of the whole plan. */
   get dispatches(): number {
     return this.#steps.length;
+  }
+
+  /** What it replays, in order: for profiles. */
+  get steps(): readonly PlanStep[] {
+    return this.#steps;
   }
 
   /** Where a tensor of this plan lies: to fill it or read it back. */

@@ -1,0 +1,45 @@
+/** npm run bench: measures the engine on the adapter at hand. Figures are shares of the adapter's own peak. */
+import { countBuffers } from './buffer-count.ts';
+import type { Context, Part } from './context.ts';
+import { gemmPart } from './gemm.ts';
+import { commandLine, leave, machine, openDevice, printLine, writeText } from './host.ts';
+import { parseOptions, USAGE, type PartName } from './options.ts';
+import { probePart } from './probe.ts';
+import { profilePart } from './profile.ts';
+import { stepPart } from './step.ts';
+
+const PARTS: Readonly<Record<PartName, Part>> = {
+  probe: probePart,
+  gemm: gemmPart,
+  step: stepPart,
+  profile: profilePart,
+};
+
+async function main(): Promise<void> {
+  const options = parseOptions(commandLine());
+  if (options.help) return printLine(USAGE);
+  const { device, adapter } = await openDevice();
+  const context: Context = {
+    device,
+    adapter,
+    buffers: countBuffers(device),
+    quick: options.quick,
+    model: options.model,
+    print: printLine,
+  };
+  const results: Record<string, unknown> = { adapter, machine: machine(), quick: options.quick };
+  printLine(`Adapter: ${adapter}`);
+  for (const name of options.parts) {
+    printLine(`\n${name}`);
+    results[name] = await PARTS[name](context);
+  }
+  if (options.json !== null) await writeText(options.json, `${JSON.stringify(results, null, 1)}\n`);
+}
+
+try {
+  await main();
+  leave(0);
+} catch (error) {
+  printLine(`npm run bench: ${error instanceof Error ? error.message : String(error)}`);
+  leave(1);
+}
