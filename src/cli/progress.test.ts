@@ -58,6 +58,13 @@ test('the bar fits the terminal', () => {
   expect(barLine('T', 2, '', 80)).toContain('[########################]');
 });
 
+test('a terminal that does not know its width has 80 columns', () => {
+  let written = '';
+  const terminal = { isTTY: true, columns: 0, write: (text: string) => (written += text) };
+  createReporter({ quiet: false }, terminal).progress('T', 1, 2, 'x'.repeat(100));
+  expect(written).toHaveLength(79);
+});
+
 test('quiet says nothing', () => {
   const { report, text } = recorded(true, true);
   report.note('x');

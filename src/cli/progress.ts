@@ -69,7 +69,7 @@ export function createReporter(
       }
       if (fresh) end();
       clear();
-      terminal.write(barLine(label, share, detail, terminal.columns ?? 80));
+      terminal.write(barLine(label, share, detail, terminal.columns || 80));
       drawn = true;
       if (done >= total) end();
     },
