@@ -7,17 +7,10 @@ import type { BufferPool } from './buffers.ts';
 import { BufferUsage } from './constants.ts';
 import type { KernelCache, KernelSpec } from './kernels.ts';
 import { Plan, type PlanStep } from './plan-run.ts';
+import type { TensorRef } from './tensor-ref.ts';
 import { packParams } from './wgsl.ts';
 
-/** A matrix of float32 (or raw words) inside a plan: row-major, rows padded to a multiple of 4 columns. */
-export interface TensorRef {
-  readonly label: string;
-  readonly rows: number;
-  readonly cols: number;
-  /** Where it lies: a buffer of somebody else, or a slot of the plan's arena (by index, filled while building). */
-  readonly place: { buffer: GPUBuffer; offset: number } | { arena: number };
-  readonly bytes: number;
-}
+export type { TensorRef } from './tensor-ref.ts';
 
 export interface DispatchSpec {
   kernel: KernelSpec;
