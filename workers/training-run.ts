@@ -14,6 +14,7 @@ import { encodePrompt } from '../src/run/encode-prompt.ts';
 import { exportRun } from '../src/run/export-run.ts';
 import type { OpenModel } from '../src/run/open-model.ts';
 import type { PreparedData } from '../src/run/prepare-data.ts';
+import { putQuestion } from '../src/run/prompt-form.ts';
 import { startRun, type Run } from '../src/run/start-run.ts';
 import { version } from '../package.json';
 import type { MemoryEstimate, RunRequest } from './api.ts';
@@ -62,7 +63,8 @@ export class TrainingRun {
     const { base, model, data, request } = parts;
     const run = await startRun(base, model, data, request);
     try {
-      const length = Math.max(TEXT_TOKENS, encodePrompt(model, request.samplePrompt).length + SAMPLE_TOKENS);
+      const { prompt, raw } = putQuestion(request.samplePrompt, data.promptForm);
+      const length = Math.max(TEXT_TOKENS, encodePrompt(model, prompt, raw).length + SAMPLE_TOKENS);
       return new TrainingRun(parts, run, await Generator.create(base, run.session.state, length));
     } catch (error) {
       run.session.dispose();
@@ -142,14 +144,15 @@ export class TrainingRun {
   }
 
   async *#answer(
-    prompt: string,
+    question: string,
     adapterScale: number,
     maxTokens: number,
     signal?: AbortSignal,
   ): AsyncGenerator<string, void, undefined> {
-    const options = { ...DEFAULT_GENERATE, adapterScale, maxTokens, stopTexts: [] };
-    for await (const { text } of answer(this.#generator, this.#parts.model, prompt, options, signal))
-      yield text;
+    const { model, data } = this.#parts;
+    const { prompt, raw } = putQuestion(question, data.promptForm);
+    const options = { ...DEFAULT_GENERATE, adapterScale, maxTokens, stopTexts: [], raw };
+    for await (const { text } of answer(this.#generator, model, prompt, options, signal)) yield text;
   }
 
   /** The whole answer to a prompt; between two steps, if the run is still going. */

@@ -6,6 +6,7 @@ import { splitRows } from '../data/split.ts';
 import { tokenView } from '../data/token-view.ts';
 import type { Dataset, RejectedRow, TokenizedExample } from '../data/types.ts';
 import type { OpenModel } from './open-model.ts';
+import { promptForm, type PromptForm } from './prompt-form.ts';
 import { samplePrompt } from './sample-prompt.ts';
 
 export interface DataFile {
@@ -66,6 +67,8 @@ export interface PreparedSummary {
 }
 
 export interface PreparedData {
+  /** How the prompts of these rows are put to the model. */
+  promptForm: PromptForm;
   train: TokenizedExample[];
   evaluation: TokenizedExample[];
   summary: PreparedSummary;
@@ -94,6 +97,7 @@ export function prepareData(input: DataInput, model: OpenModel, options: Prepare
     : splitRows(encoded.examples, options.evalSplit, options.seed);
   const { stats } = encoded;
   return {
+    promptForm: promptForm(dataset.format, options.chat),
     train,
     evaluation,
     summary: {
