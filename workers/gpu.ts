@@ -1,5 +1,5 @@
 /** The one GPU device of the worker: asked for once, and anew after it was lost. */
-import { describeAdapter, requestEngineDevice } from '../src/engine/index.ts';
+import { describeAdapter, requestEngineDevice, type DeviceInfo } from '../src/engine/index.ts';
 import { StudioError, toErrorFields } from '../src/errors.ts';
 import type { Capability } from './api.ts';
 
@@ -31,9 +31,14 @@ async function findAdapter(): Promise<GPUAdapter> {
   );
 }
 
+/** A device with what is known of its adapter. */
+export interface OpenGpu {
+  device: GPUDevice;
+  info: DeviceInfo;
+}
+
 export class EngineGpu {
-  #device: Promise<GPUDevice> | null = null;
-  #name = '';
+  #open: Promise<OpenGpu> | null = null;
   readonly #onLost: () => void;
 
   /** `onLost` is called when the browser or the driver took the device away. */
@@ -41,17 +46,12 @@ export class EngineGpu {
     this.#onLost = onLost;
   }
 
-  /** Name of the adapter that computes; empty before there is one. */
-  get name(): string {
-    return this.#name;
-  }
-
   /** What this browser can do. */
   async capability(): Promise<Capability> {
     let gpu: Capability['gpu'] = null;
     try {
       gpu = describeAdapter(await findAdapter());
-      await this.device();
+      await this.open();
       return { gpu, error: null };
     } catch (error) {
       return { gpu, error: toErrorFields(error) };
@@ -59,33 +59,32 @@ export class EngineGpu {
   }
 
   /** The device, the same one until it is lost. Throws GPU_UNAVAILABLE or GPU_LIMIT. */
-  async device(): Promise<GPUDevice> {
-    this.#device ??= this.#request();
+  async open(): Promise<OpenGpu> {
+    this.#open ??= this.#request();
     try {
-      return await this.#device;
+      return await this.#open;
     } catch (error) {
       // A driver may be back the next time.
-      this.#device = null;
+      this.#open = null;
       throw error;
     }
   }
 
-  async #request(): Promise<GPUDevice> {
+  async #request(): Promise<OpenGpu> {
     const adapter = await findAdapter();
-    this.#name = describeAdapter(adapter).name;
     const device = await requestEngineDevice(adapter);
     void device.lost.then(({ reason }) => {
       if (reason === 'destroyed') return;
-      this.#device = null;
+      this.#open = null;
       this.#onLost();
     });
-    return device;
+    return { device, info: describeAdapter(adapter) };
   }
 
   /** Gives the device back. */
   async dispose(): Promise<void> {
-    const device = this.#device;
-    this.#device = null;
-    (await device?.catch(() => null))?.destroy();
+    const open = this.#open;
+    this.#open = null;
+    (await open?.catch(() => null))?.device.destroy();
   }
 }

@@ -4,6 +4,7 @@ import { StudioError, toErrorFields, type ErrorFields } from '../src/errors.ts';
 import { loadBase } from '../src/run/load-base.ts';
 import { openModel, type OpenModel } from '../src/run/open-model.ts';
 import type { PreparedData } from '../src/run/prepare-data.ts';
+import { tuneBase } from '../src/run/tune-base.ts';
 import type {
   Capability,
   DataChoice,
@@ -16,13 +17,14 @@ import type {
   RunRequest,
   StudioApi,
 } from './api.ts';
-import { EngineGpu } from './gpu.ts';
+import { EngineGpu, type OpenGpu } from './gpu.ts';
 import { loadData } from './load-data.ts';
 import { openModelFiles } from './model-files.ts';
 import { Queue } from './queue.ts';
 import { RunControl } from './run-control.ts';
 import { RunEvents } from './run-events.ts';
 import { TrainingRun } from './training-run.ts';
+import { tuningCache } from './tuning-cache.ts';
 
 const GPU_LOST: ErrorFields = {
   code: 'GPU_LOST',
@@ -57,8 +59,8 @@ export class Studio implements StudioApi {
       const { files, id, revision } = await openModelFiles(choice, onProgress);
       const model = await openModel(files, id, new Date(), revision);
       // Without a GPU the tokenizer and the preview still work; the page says why nothing can be trained.
-      const device = await this.#gpu.device().catch(() => null);
-      if (device !== null) this.#base = await loadBase(model, device, weightProgress(onProgress));
+      const gpu = await this.#gpu.open().catch(() => null);
+      if (gpu !== null) this.#base = await putOnGpu(model, gpu, onProgress);
       this.#model = model;
       return summarise(model, this.#base);
     });
@@ -100,11 +102,12 @@ export class Studio implements StudioApi {
       throw notReady('Model or data are not loaded.', 'Choose both first.');
     await this.#run?.release();
     this.#run = null;
-    const device = await this.#gpu.device();
+    const gpu = await this.#gpu.open();
     const tell = (progress: Progress): void => events.push({ type: 'progress', progress });
-    this.#base ??= await loadBase(model, device, weightProgress(tell));
+    this.#base ??= await putOnGpu(model, gpu, tell);
     tell({ label: 'Preparing the GPU', done: 0, total: 0 });
-    const parts = { base: this.#base, model, data, request, events, control, device: this.#gpu.name };
+    await tuneBase(this.#base, gpu.info, tuningCache);
+    const parts = { base: this.#base, model, data, request, events, control, device: gpu.info.name };
     const run = await TrainingRun.create(parts);
     this.#run = run;
     events.push({ type: 'plan', steps: run.steps, memory: run.memory() });
@@ -167,8 +170,12 @@ export class Studio implements StudioApi {
   }
 }
 
-function weightProgress(tell: (progress: Progress) => void): (done: number, total: number) => void {
-  return (done, total) => tell({ label: 'weights', done, total });
+function putOnGpu(
+  model: OpenModel,
+  { device }: OpenGpu,
+  tell: (progress: Progress) => void,
+): Promise<BaseModel> {
+  return loadBase(model, device, (done, total) => tell({ label: 'weights', done, total }));
 }
 
 function summarise(model: OpenModel, base: BaseModel | null): ModelSummary {

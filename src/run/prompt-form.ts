@@ -24,6 +24,7 @@ export function promptForm(format: DataFormat, chat: boolean): PromptForm {
 
 /** A question in this form, for `encodePrompt` and `answer`. */
 export function putQuestion(question: string, form: PromptForm): { prompt: string; raw: boolean } {
-  if (form === 'alpaca') return { prompt: alpacaPrompt({ instruction: question, input: '', output: '' }), raw: true };
+  if (form === 'alpaca')
+    return { prompt: alpacaPrompt({ instruction: question, input: '', output: '' }), raw: true };
   return { prompt: question, raw: form === 'plain' };
 }
