@@ -6,11 +6,11 @@ import { errorOf, json, lorikeet, ROOT, scratch, succeed, TINY } from './lorikee
 
 const folder = scratch();
 
-test.each([[], ['finetune'], ['generate'], ['evaluate'], ['inspect'], ['devices']])(
-  '%s --help explains itself',
-  async (...command) => {
-    const help = await succeed(...command, '--help');
-    expect(help).toMatch(new RegExp(`^Usage: lorikeet${command.map((name) => ` ${name}`).join('')} `));
+test.each(['', 'finetune', 'generate', 'evaluate', 'inspect', 'devices'])(
+  'lorikeet %s --help explains itself',
+  async (command) => {
+    const help = await succeed(...(command === '' ? [] : [command]), '--help');
+    expect(help.startsWith(`Usage: ${`lorikeet ${command}`.trim()} `)).toBe(true);
   },
 );
 

@@ -41,34 +41,48 @@ async function dawnNames(): Promise<string[]> {
 /** Every device of every driver, and what it offers. */
 export async function findDevices(): Promise<FoundDevice[]> {
   const found = new Map<string, FoundDevice>();
-  for (const driver of drivers()) {
-    driver.use();
+  await inTurn(async () => {
     for (const device of await dawnNames()) {
       const adapter = await createGpu(`adapter=${device}`).requestAdapter();
       if (adapter && !found.has(device)) found.set(device, { device, ...describeAdapter(adapter) });
     }
-  }
+    return null;
+  });
   return [...found.values()];
 }
 
 /** The first adapter that will do, or the one whose name was asked for. */
 async function findAdapter(wanted: string): Promise<GPUAdapter> {
   const seen: string[] = [];
-  for (const driver of drivers()) {
-    driver.use();
+  const found = await inTurn(async () => {
     if (wanted === 'auto') {
       const adapter = await createGpu().requestAdapter({ powerPreference: 'high-performance' });
       if (adapter && computesCorrectly(adapter.info.description)) return adapter;
       if (adapter) seen.push(adapter.info.description);
-      continue;
+      return null;
     }
     const names = await dawnNames();
     const name = names.find((candidate) => candidate.toLowerCase().includes(wanted.toLowerCase()));
-    const adapter = name === undefined ? null : await createGpu(`adapter=${name}`).requestAdapter();
-    if (adapter) return adapter;
     seen.push(...names);
-  }
+    return name === undefined ? null : createGpu(`adapter=${name}`).requestAdapter();
+  });
+  if (found) return found;
   throw noDevice(wanted, [...new Set(seen)]);
+}
+
+/** Looks with one driver after another in force, until something is found; then the first one is in force again. */
+async function inTurn<T>(look: () => Promise<T | null>): Promise<T | null> {
+  const list = drivers();
+  try {
+    for (const driver of list) {
+      driver.use();
+      const found = await look();
+      if (found !== null) return found;
+    }
+    return null;
+  } finally {
+    list[0]?.use();
+  }
 }
 
 function noDevice(wanted: string, seen: readonly string[]): StudioError {
@@ -116,6 +130,8 @@ export async function withGpu<T>(
   });
   try {
     const result = await work({ device, info });
+    // The GPU's own reports come with a delay.
+    await device.queue.onSubmittedWorkDone();
     if (trouble) throw trouble;
     return result;
   } catch (error) {

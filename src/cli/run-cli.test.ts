@@ -176,10 +176,10 @@ test('inspect takes a path', async () => {
   });
 });
 
-test.each([[], ['finetune'], ['generate'], ['evaluate'], ['inspect'], ['devices']])(
-  '%s --help prints help and runs nothing',
-  async (...command) => {
-    const { code, out, err, ran } = await cli(...command, '--help');
+test.each(['', 'finetune', 'generate', 'evaluate', 'inspect', 'devices'])(
+  'lorikeet %s --help prints help and runs nothing',
+  async (command) => {
+    const { code, out, err, ran } = await cli(...(command === '' ? [] : [command]), '--help');
     expect({ code, err, ran }).toEqual({ code: 0, err: '', ran: null });
     expect(out).toMatch(/^Usage: lorikeet/);
     expect(out).not.toContain('default: false');
