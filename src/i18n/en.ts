@@ -210,6 +210,8 @@ export const en = {
   'samples.atStep': 'step {step}',
   'samples.noneYet': 'Not asked yet.',
 
+  'answer.nothing': 'It says nothing.',
+
   'ask.title': 'Ask it yourself',
   'ask.hint': 'Both answer the same question: the model alone, and with your adapter.',
   'ask.prompt': 'Your question',
