@@ -23,6 +23,7 @@ export function App() {
           </div>
         </div>
         <CapabilityLine />
+        <p className="privacy">{t('app.privacy')}</p>
       </header>
       <main className="studio">
         <div className="column">
@@ -40,9 +41,6 @@ export function App() {
           <AskPanel />
         </div>
       </main>
-      <footer className="footer">
-        <p>{t('app.privacy')}</p>
-      </footer>
     </div>
   );
 }

@@ -8,10 +8,19 @@ const urlOf = (key: string): string => `https://lorikeet.invalid/${encodeURIComp
 
 export const tuningCache: TuningMemory = {
   get: async (key) => {
-    const found = await (await caches.open(CACHE_NAME)).match(urlOf(key));
-    return found === undefined ? null : found.text();
+    try {
+      const found = await (await caches.open(CACHE_NAME)).match(urlOf(key));
+      return found === undefined ? null : await found.text();
+    } catch {
+      // A private window may have no storage: the choice is then made anew every time.
+      return null;
+    }
   },
   set: async (key, value) => {
-    await (await caches.open(CACHE_NAME)).put(urlOf(key), new Response(value));
+    try {
+      await (await caches.open(CACHE_NAME)).put(urlOf(key), new Response(value));
+    } catch {
+      // As above.
+    }
   },
 };
