@@ -21,7 +21,7 @@ const sha256 = z.string().regex(/^[0-9a-f]{64}$/);
 const line = z.string().max(1024);
 const count = z.number().int().nonnegative();
 
-const manifestSchema = z.object({
+export const manifestSchema = z.object({
   formatVersion: z.literal(FORMAT_VERSION),
   kind: z.enum(['full', 'sampler', 'hf-trainer']),
   id: line,

@@ -1,0 +1,122 @@
+/** Reading back: whether every chunk of a checkpoint still is what was written. */
+import { StudioError } from '../errors.ts';
+import type { Chunk } from '../formats/streams.ts';
+import { changeRecords, type StoreBackend } from './backend.ts';
+import type { CheckpointRecord, ChunkRef } from './records.ts';
+import { digestHex, throwIfCancelled } from './stage.ts';
+
+export interface VerifyOptions {
+  signal?: AbortSignal | undefined;
+  onBytes?: ((bytes: number) => void) | undefined;
+}
+
+/** A chunk that is what its hash says, or what is wrong with it. */
+export async function readGoodChunk(
+  backend: StoreBackend,
+  ref: ChunkRef,
+): Promise<{ bytes: Chunk } | { problem: string }> {
+  const bytes = await backend.readChunk(ref.sha256);
+  if (bytes === null) return { problem: 'is missing' };
+  if (bytes.byteLength !== ref.size) {
+    return { problem: `has ${String(bytes.byteLength)} bytes instead of ${String(ref.size)}` };
+  }
+  return (await digestHex(bytes)) === ref.sha256
+    ? { bytes }
+    : { problem: 'has other content than was written' };
+}
+
+/** What is wrong with the stored bytes of a checkpoint, in words; null when nothing is. */
+export async function findDamage(
+  backend: StoreBackend,
+  checkpoint: Pick<CheckpointRecord, 'parts'>,
+  options: VerifyOptions = {},
+): Promise<string | null> {
+  const good = new Set<string>();
+  for (const part of checkpoint.parts) {
+    for (const [i, ref] of part.chunks.entries()) {
+      throwIfCancelled(options.signal, 'Verifying');
+      if (good.has(ref.sha256)) continue;
+      const found = await readGoodChunk(backend, ref);
+      if ('problem' in found) {
+        return `piece ${String(i + 1)} of ${String(part.chunks.length)} of ${part.path} ${found.problem}`;
+      }
+      good.add(ref.sha256);
+      options.onBytes?.(ref.size);
+    }
+  }
+  return null;
+}
+
+export function damagedError(checkpoint: Pick<CheckpointRecord, 'name'>, problem: string): StudioError {
+  return new StudioError({
+    code: 'CHECKPOINT_DAMAGED',
+    message: `The checkpoint ${checkpoint.name} is damaged: ${problem}.`,
+    fix: 'Go on from an earlier checkpoint, or import this one again from an export.',
+  });
+}
+
+/** Writes down what a verification found; gives the record as it is now, or null when it is gone. */
+export async function noteVerification(
+  backend: StoreBackend,
+  id: string,
+  problem: string | null,
+  now: string,
+): Promise<CheckpointRecord | null> {
+  let noted: CheckpointRecord | null = null;
+  await changeRecords(backend, ({ checkpoints }) => {
+    const current = checkpoints.find((checkpoint) => checkpoint.id === id);
+    if (current === undefined) return null;
+    noted =
+      problem === null
+        ? { ...current, verifiedAt: now, damage: null }
+        : { ...current, verifiedAt: null, damage: { foundAt: now, problem } };
+    return { checkpoints: [noted] };
+  });
+  return noted;
+}
+
+/** Re-hashes a checkpoint and marks it by what was found. */
+export async function verifyCheckpoint(
+  backend: StoreBackend,
+  checkpoint: CheckpointRecord,
+  now: () => number,
+  options: VerifyOptions = {},
+): Promise<CheckpointRecord | null> {
+  const problem = await findDamage(backend, checkpoint, options);
+  return noteVerification(backend, checkpoint.id, problem, new Date(now()).toISOString());
+}
+
+/** The chunks of a checkpoint that are not there at all, by what is stored: quick, and found at every start. */
+export function missingChunks(
+  checkpoint: CheckpointRecord,
+  stored: ReadonlyMap<string, number | null>,
+): string | null {
+  for (const part of checkpoint.parts) {
+    for (const { sha256, size } of part.chunks) {
+      const found = stored.get(sha256);
+      if (found === undefined) return `a piece of ${part.path} is missing`;
+      if (found !== null && found !== size) {
+        return `a piece of ${part.path} has ${String(found)} bytes instead of ${String(size)}`;
+      }
+    }
+  }
+  return null;
+}
+
+/**
+ * The order in which checkpoints are tried for going on: the newest, then its ancestors, then the others from the
+ * newest on. Damaged ones are left out, so the first that passes its hashes is the one to offer.
+ */
+export function resumeOrder(checkpoints: readonly CheckpointRecord[]): CheckpointRecord[] {
+  const newestFirst = [...checkpoints].sort((a, b) => b.sequence - a.sequence);
+  const byId = new Map(newestFirst.map((checkpoint) => [checkpoint.id, checkpoint]));
+  const order = new Set<CheckpointRecord>();
+  for (const start of newestFirst) {
+    let next: CheckpointRecord | undefined = start;
+    while (next !== undefined && !order.has(next)) {
+      order.add(next);
+      next = next.parentId === null ? undefined : byId.get(next.parentId);
+    }
+  }
+  return [...order].filter(({ damage }) => damage === null);
+}
