@@ -1,6 +1,6 @@
 import { expect, test } from '@playwright/test';
 import { CHROMIUM_FLAGS, findChromium } from '../scripts/lib/chromium.mjs';
-import { section } from './studio.ts';
+import { section, status } from './studio.ts';
 
 // A browser as most people without a GPU have it: nothing that switches the software adapter on.
 const args = CHROMIUM_FLAGS.filter((flag) => !flag.includes('webgpu'));
@@ -16,6 +16,7 @@ test('without a GPU the page says why nothing can be trained, and data can still
   await expect(note).toContainText('Update the browser');
   const start = page.getByRole('button', { name: 'Start training' });
   await expect(start).toBeDisabled();
+  await expect(status(page)).toHaveText('Not ready yet.');
   await expect(start).toHaveAccessibleDescription(/cannot run here/);
 
   const preview = section(page, 'Data').getByRole('list', { name: 'What is learned' });

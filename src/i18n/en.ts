@@ -148,6 +148,7 @@ export const en = {
   'start.noTargets': 'Choose at least one layer to train.',
 
   'status.idle': 'Ready.',
+  'status.notReady': 'Not ready yet.',
   'status.preparing': 'Preparing…',
   'status.running': 'Training: {share} done.',
   'status.runningEvaluated': 'Training: {share} done, evaluation loss {loss}.',

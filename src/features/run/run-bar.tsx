@@ -11,15 +11,16 @@ export function RunBar() {
   const run = useStore(runStore);
   const reasonId = useId();
   const reasons = useStartBlockers();
+  const blocked = reasons.length > 0;
   return (
     <section className="run-bar" aria-label={t('run.controls')}>
       <div className="run-bar-row">
         <p className="run-state" role="status" data-state={run.state}>
-          {runStatus(run)}
+          {run.state === 'idle' && blocked ? t('status.notReady') : runStatus(run)}
         </p>
-        <RunButtons run={run} blocked={reasons.length > 0} reasonId={reasonId} />
+        <RunButtons run={run} blocked={blocked} reasonId={reasonId} />
       </div>
-      <p className="small quiet" id={reasonId} hidden={reasons.length === 0}>
+      <p className="small quiet" id={reasonId} hidden={!blocked}>
         {reasons.join(' ')}
       </p>
     </section>
