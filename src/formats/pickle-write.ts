@@ -174,7 +174,7 @@ class Pickler {
   }
 }
 
-/** The pickle of a value; `storageKey` names the storage of each tensor. */
+/** The pickle of a value; `storageKey` names the storage of each tensor, asked in the order of the value. */
 export function pickleBytes(
   value: TorchValue,
   storageKey: (tensor: TorchTensor) => string,

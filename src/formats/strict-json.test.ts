@@ -76,6 +76,13 @@ describe('parseStrictJson', () => {
     expect(() => parse('[1,2,3]', { maxItems: 2 })).toThrow(/more than 2 items/);
   });
 
+  it('reads the NaN and Infinity of Python only when asked to', () => {
+    const text = '{"a":NaN,"b":[Infinity,-Infinity]}';
+    expect(() => parse(text)).toThrow(/unexpected character/);
+    expect({ ...(parse(text, { notFinite: true }) as object) }).toEqual({ a: NaN, b: [Infinity, -Infinity] });
+    expect(() => parse('[nan]', { notFinite: true })).toThrow(/unexpected character/);
+  });
+
   it('wants an object where one is expected', () => {
     expect(() => parseStrictObject('[1]', { what: 'x.json' })).toThrow(/x\.json holds an array/);
     expect(() => parseStrictObject('null', { what: 'x.json' })).toThrow(/the value null/);

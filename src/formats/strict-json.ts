@@ -19,6 +19,8 @@ export interface StrictJsonOptions {
   maxItems?: number;
   /** Refuse numbers that are not written as plain non-negative safe integers (`1e3`, `-1`, `2.0`). */
   integersOnly?: boolean;
+  /** Read NaN, Infinity and -Infinity, which Python writes and JSON does not know. */
+  notFinite?: boolean;
 }
 
 const NUMBER = /-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?/y;
@@ -48,7 +50,14 @@ export function decodeUtf8(bytes: Uint8Array, what: string, code: ErrorCode = 'J
 
 /** Parses JSON by the strict rules above; throws a StudioError that names the place. */
 export function parseStrictJson(text: string, options: StrictJsonOptions): JsonValue {
-  const { what, code = 'JSON_INVALID', maxDepth = 64, maxItems = 5_000_000, integersOnly = false } = options;
+  const {
+    what,
+    code = 'JSON_INVALID',
+    maxDepth = 64,
+    maxItems = 5_000_000,
+    integersOnly = false,
+    notFinite = false,
+  } = options;
   let at = 0;
   let items = 0;
 
@@ -144,6 +153,9 @@ export function parseStrictJson(text: string, options: StrictJsonOptions): JsonV
       ['null', null],
     ] as const) {
       if (text.startsWith(word, at)) return ((at += word.length), value);
+    }
+    for (const word of notFinite ? ['NaN', 'Infinity', '-Infinity'] : []) {
+      if (text.startsWith(word, at)) return ((at += word.length), Number(word));
     }
     return parseNumber();
   };

@@ -209,8 +209,9 @@ export async function openTorchTensors(source: ByteSource): Promise<TensorSource
   };
 }
 
-function collectTensors(value: TorchValue, found: Set<TorchTensor>): void {
-  if (isTensor(value)) found.add(value);
+/** In the order in which they are written; a tensor that occurs twice is stored twice. */
+function collectTensors(value: TorchValue, found: TorchTensor[]): void {
+  if (isTensor(value)) found.push(value);
   else if (isTuple(value)) for (const item of value.items) collectTensors(item, found);
   else if (Array.isArray(value)) for (const item of value) collectTensors(item, found);
   else if (value instanceof Map) for (const item of value.values()) collectTensors(item, found);
@@ -231,16 +232,16 @@ function storageEntry(path: string, tensor: TorchTensor): FileEntry {
 /** A value as a file of torch.save, which names the folder inside by the file's own name. The same value gives the same bytes. */
 export function torchFileEntry(path: string, value: TorchValue, options: ZipOptions = {}): FileEntry {
   const folder = path.slice(path.lastIndexOf('/') + 1).replace(/\.[^.]+$/, '');
-  const tensors = new Set<TorchTensor>();
+  const tensors: TorchTensor[] = [];
   collectTensors(value, tensors);
-  const keys = new Map([...tensors].map((tensor, index) => [tensor, String(index)]));
-  const pickle = pickleBytes(value, (tensor) => keys.get(tensor) ?? '');
+  let next = 0;
+  const pickle = pickleBytes(value, () => String(next++));
   const entries = [
     bytesEntry(`${folder}/data.pkl`, pickle),
     textEntry(`${folder}/.format_version`, '1'),
     textEntry(`${folder}/.storage_alignment`, '64'),
     textEntry(`${folder}/byteorder`, 'little'),
-    ...Array.from(keys, ([tensor, key]) => storageEntry(`${folder}/data/${key}`, tensor)),
+    ...tensors.map((tensor, key) => storageEntry(`${folder}/data/${String(key)}`, tensor)),
     textEntry(`${folder}/version`, '3\n'),
   ];
   return zipEntry(path, entries, options);
