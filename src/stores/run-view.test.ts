@@ -7,6 +7,7 @@ import {
   hasAdapter,
   lossColumns,
   NO_RUN,
+  recentSpeed,
   secondsLeft,
   smooth,
   type StepMetrics,
@@ -74,6 +75,13 @@ describe('figures of a run', () => {
     const over = [sample(10, 'full'), { type: 'state', state: 'done' } as const].reduce(applyEvent, running);
     expect(hasAdapter(over)).toBe(true);
     expect(comparedSamples(over)).toMatchObject({ during: { text: 'partly' }, after: { text: 'full' } });
+  });
+
+  it('measures the speed over the time of several steps, not over their rates', () => {
+    const fast = { ...metric(3, 1), tokens: 80, tokensPerSecond: 80 };
+    // Two steps of 2 s and one of 1 s, 80 tokens each.
+    expect(recentSpeed(applyEvent(running, { type: 'metrics', metrics: [fast] }))).toBe(48);
+    expect(recentSpeed(NO_RUN)).toBeNull();
   });
 
   it('foresees the end at the recent pace', () => {

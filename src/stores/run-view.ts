@@ -108,6 +108,14 @@ export function secondsLeft(run: RunView): number | null {
   return perStep * (run.steps - last.step);
 }
 
+/** Tokens per second over the recent steps, or null before the first; single steps differ by the lengths of their rows. */
+export function recentSpeed(run: RunView): number | null {
+  const recent = run.metrics.slice(-RECENT_STEPS);
+  if (recent.length === 0) return null;
+  const tokens = recent.reduce((sum, step) => sum + step.tokens, 0);
+  return tokens / recent.reduce((sum, step) => sum + step.tokens / step.tokensPerSecond, 0);
+}
+
 const SMOOTHING = 0.8;
 
 /** An exponential moving average that starts at the first value instead of at zero. */

@@ -1,6 +1,6 @@
 import { formatBytes, formatCompact, formatCount, formatDuration, formatFigure } from '../../i18n/format.ts';
 import { t } from '../../i18n/index.ts';
-import { isBusy, type RunView, secondsLeft } from '../../stores/run-view.ts';
+import { isBusy, recentSpeed, type RunView, secondsLeft } from '../../stores/run-view.ts';
 import { Stats } from '../../ui/stats.tsx';
 
 const NONE = '–';
@@ -9,6 +9,7 @@ const NONE = '–';
 export function RunFigures({ run }: { run: RunView }) {
   const last = run.metrics.at(-1);
   const left = secondsLeft(run);
+  const speed = recentSpeed(run);
   const running = isBusy(run.state);
   return (
     <Stats
@@ -26,7 +27,7 @@ export function RunFigures({ run }: { run: RunView }) {
           ),
         },
         { label: t('figure.loss'), value: last === undefined ? NONE : formatFigure(last.loss) },
-        { label: t('figure.speed'), value: last === undefined ? NONE : formatCompact(last.tokensPerSecond) },
+        { label: t('figure.speed'), value: speed === null ? NONE : formatCompact(speed) },
         running
           ? { label: t('figure.timeLeft'), value: left === null ? NONE : formatDuration(left) }
           : { label: t('figure.time'), value: last === undefined ? NONE : formatDuration(last.seconds) },
