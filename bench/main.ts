@@ -2,8 +2,11 @@
 import { countBuffers } from './buffer-count.ts';
 import type { Context, Part } from './context.ts';
 import { gemmPart } from './gemm.ts';
+import { generatePart } from './generate.ts';
 import { commandLine, leave, machine, openDevice, printLine, writeText } from './host.ts';
+import { memoryPart } from './memory.ts';
 import { parseOptions, USAGE, type PartName } from './options.ts';
+import { peersPart } from './peers.ts';
 import { probePart } from './probe.ts';
 import { profilePart } from './profile.ts';
 import { stepPart } from './step.ts';
@@ -13,6 +16,9 @@ const PARTS: Readonly<Record<PartName, Part>> = {
   gemm: gemmPart,
   step: stepPart,
   profile: profilePart,
+  memory: memoryPart,
+  generate: generatePart,
+  peers: peersPart,
 };
 
 async function main(): Promise<void> {

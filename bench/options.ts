@@ -1,6 +1,6 @@
 /** The benchmark's command line. */
 
-export const PART_NAMES = ['probe', 'gemm', 'step', 'profile'] as const;
+export const PART_NAMES = ['probe', 'gemm', 'step', 'profile', 'memory', 'generate', 'peers'] as const;
 export type PartName = (typeof PART_NAMES)[number];
 
 export interface Options {
@@ -38,7 +38,7 @@ export function parseOptions(args: readonly string[]): Options {
       for (const name of (arg === '--only' ? value(arg) : arg).split(','))
         options.parts.push(partNamed(name));
   }
-  if (options.parts.length === 0) options.parts = [...PART_NAMES];
+  if (options.parts.length === 0) options.parts = PART_NAMES.filter((name) => name !== 'peers');
   return options;
 }
 
