@@ -104,3 +104,24 @@ test('a model is fetched from the Hub by its id, and comes from the cache afterw
   await fetchModel();
   expect(asked.filter((path) => path.includes('/resolve/'))).toEqual([]);
 });
+
+test('a download that takes long holds nobody up who wants another model', async ({ page, context }) => {
+  const id = 'somebody/slow-model';
+  const files = new Map(
+    await Promise.all(FILES.map(async (name) => [name, await readFile(join(TINY, name))] as const)),
+  );
+  await context.route('https://huggingface.co/**', async (route) => {
+    // Its weights never come.
+    if (!route.request().url().endsWith('.safetensors')) await serveHub(route, id, files);
+  });
+  await openReadyStudio(page);
+  await page.getByRole('radio', { name: 'Hugging Face Hub' }).check();
+  await page.getByLabel('Hub id').fill(id);
+  const weights = page.context().waitForEvent('request', (request) => request.url().endsWith('.safetensors'));
+  await press(page, 'Fetch');
+  await weights;
+  await page.getByRole('radio', { name: 'Embedded model' }).check();
+  await expect(section(page, 'Model').getByRole('heading', { name: 'lorikeet-tiny' })).toBeVisible();
+  await expect(section(page, 'Model').getByRole('alert')).toBeHidden();
+  await expect(section(page, 'Data').getByRole('list', { name: 'What is learned' })).toBeVisible();
+});

@@ -135,7 +135,7 @@ export type RunEvent =
 /** What the worker offers through comlink. Every rejection carries `ErrorFields` as JSON in its message (see src/client). */
 export interface StudioApi {
   capability(): Promise<Capability>;
-  /** Replaces the model; the previous one is freed. */
+  /** Replaces the model; the previous one is freed, and a download of it that still goes on ends with CANCELLED. */
   loadModel(choice: ModelChoice, onProgress: (progress: Progress) => void): Promise<ModelSummary>;
   /** Reads, checks and tokenises the data with the loaded model's tokenizer. */
   loadData(choice: DataChoice, options: DataOptions): Promise<DataSummary>;

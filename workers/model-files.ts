@@ -27,10 +27,11 @@ export interface ModelFiles {
   revision: string | null;
 }
 
-/** Opens the files of a model. Of the Hub's only the listing is fetched here; the rest comes as it is read. */
+/** Opens the files of a model. Of the Hub's only the listing is fetched here; the rest comes as it is read, until the signal. */
 export async function openModelFiles(
   choice: ModelChoice,
   onProgress: (progress: Progress) => void,
+  signal: AbortSignal,
 ): Promise<ModelFiles> {
   switch (choice.kind) {
     case 'embedded':
@@ -45,6 +46,7 @@ export async function openModelFiles(
       const model = await openHubModel({
         id: choice.id,
         cache: browserHubCache(),
+        signal,
         ...(choice.revision !== undefined && { revision: choice.revision }),
         ...(choice.hubUrl !== undefined && { hubUrl: choice.hubUrl }),
         onProgress: ({ file, received, size }) => onProgress({ label: file, done: received, total: size }),

@@ -44,6 +44,7 @@ export class Studio implements StudioApi {
   /** The weights on the GPU; null where there is none, and after it was lost. */
   #base: BaseModel | null = null;
   #data: PreparedData | null = null;
+  #loading = new AbortController();
   #run: TrainingRun | null = null;
   #control: RunControl | null = null;
   /** Ends a run whose GPU is gone: what it waits for never comes. */
@@ -54,9 +55,13 @@ export class Studio implements StudioApi {
   }
 
   loadModel(choice: ModelChoice, onProgress: (progress: Progress) => void): Promise<ModelSummary> {
+    // Whoever asks for another model does not wait for the download of the one before.
+    this.#loading.abort();
+    this.#loading = new AbortController();
+    const { signal } = this.#loading;
     return this.#jobs.run(async () => {
       await this.#free();
-      const { files, id, revision } = await openModelFiles(choice, onProgress);
+      const { files, id, revision } = await openModelFiles(choice, onProgress, signal);
       const model = await openModel(files, id, new Date(), revision);
       // Without a GPU the tokenizer and the preview still work; the page says why nothing can be trained.
       const gpu = await this.#gpu.open().catch(() => null);
