@@ -23,10 +23,11 @@ export function projectPath(path: string): string {
 }
 
 /** Opens the device that the environment's driver gives. */
-export async function openDevice(): Promise<{ device: GPUDevice; adapter: string }> {
+export async function openDevice(): Promise<{ device: GPUDevice; adapter: string; software: boolean }> {
   const adapter = await gpu.requestAdapter({ powerPreference: 'high-performance' });
   if (!adapter) throw new Error('There is no WebGPU adapter.');
-  return { device: await requestEngineDevice(adapter), adapter: describeAdapter(adapter).name };
+  const { name, software } = describeAdapter(adapter);
+  return { device: await requestEngineDevice(adapter), adapter: name, software };
 }
 
 /** What the figures depend on besides the adapter. */
@@ -34,6 +35,12 @@ export function machine(): { cpu: string; cores: number; node: string; load: num
   const all = cpus();
   const load = loadavg()[0] ?? 0;
   return { cpu: all[0]?.model ?? 'unknown', cores: all.length, node: process.version, load };
+}
+
+/** CPU milliseconds of all threads of this process. */
+export function cpuMilliseconds(): number {
+  const { user, system } = process.cpuUsage();
+  return (user + system) / 1000;
 }
 
 export function openFolder(path: string): Promise<FileSet> {

@@ -3,7 +3,7 @@ import { countBuffers } from './buffer-count.ts';
 import type { Context, Part } from './context.ts';
 import { gemmPart } from './gemm.ts';
 import { generatePart } from './generate.ts';
-import { commandLine, leave, machine, openDevice, printLine, writeText } from './host.ts';
+import { commandLine, cpuMilliseconds, leave, machine, openDevice, printLine, writeText } from './host.ts';
 import { memoryPart } from './memory.ts';
 import { parseOptions, USAGE, type PartName } from './options.ts';
 import { peersPart } from './peers.ts';
@@ -24,11 +24,12 @@ const PARTS: Readonly<Record<PartName, Part>> = {
 async function main(): Promise<void> {
   const options = parseOptions(commandLine());
   if (options.help) return printLine(USAGE);
-  const { device, adapter } = await openDevice();
+  const { device, adapter, software } = await openDevice();
   const context: Context = {
     device,
     adapter,
     buffers: countBuffers(device),
+    cpuClock: software ? cpuMilliseconds : null,
     quick: options.quick,
     model: options.model,
     print: printLine,

@@ -20,6 +20,8 @@ interface ProfileEntry {
   dispatches: number;
   /** Milliseconds that these dispatches take in one step. */
   milliseconds: number;
+  /** The same in CPU time of all threads, where a CPU computes. */
+  cpu: number | null;
   gflops: number;
 }
 
@@ -77,13 +79,18 @@ async function profile(context: Context, model: BaseModel, tokens: number): Prom
   await device.queue.onSubmittedWorkDone();
   const entries: ProfileEntry[] = [];
   for (const { kernel, grid, steps } of groups(plans)) {
-    const [timing] = await takeTurns([subjectOf(device, kernel, steps)], context.quick ? 3 : 7);
+    const [timing] = await takeTurns(
+      [subjectOf(device, kernel, steps)],
+      context.quick ? 3 : 7,
+      context.cpuClock,
+    );
     if (!timing) continue;
     entries.push({
       kernel,
       grid,
       dispatches: steps.length,
       milliseconds: timing.best,
+      cpu: timing.cpu,
       gflops: timing.bestRate,
     });
   }
@@ -104,16 +111,21 @@ export async function profilePart(context: Context): Promise<unknown> {
     model.dispose();
     results.push({ vocabulary, tokens, entries });
     const total = entries.reduce((sum, { milliseconds }) => sum + milliseconds, 0);
+    const cpuTotal = entries.reduce((sum, { cpu }) => sum + (cpu ?? 0), 0);
     const rows = entries.map((entry) => [
       entry.kernel,
       entry.grid,
       String(entry.dispatches),
       fixed(entry.milliseconds, 2),
       percent(entry.milliseconds / total),
+      fixed(entry.cpu, 2),
+      percent(entry.cpu === null ? null : entry.cpu / cpuTotal),
       fixed(entry.gflops),
     ]);
     context.print(`4 layers, vocabulary ${vocabulary}, ${tokens} tokens: ${fixed(total)} ms in all kernels`);
-    context.print(table(['kernel', 'grid', 'dispatches', 'ms per step', 'share', 'GFLOP/s'], rows));
+    context.print(
+      table(['kernel', 'grid', 'dispatches', 'ms per step', 'share', 'CPU ms', 'share', 'GFLOP/s'], rows),
+    );
   }
   return results;
 }

@@ -9,7 +9,7 @@ import { probeSubject } from './probe.ts';
 import { ProductBench } from './product.ts';
 import { randomBits } from './random.ts';
 import { fixed, percent, table } from './table.ts';
-import { shareOf, takeTurns, type Subject } from './timing.ts';
+import { shareOf, takeTurns, type Share, type Subject } from './timing.ts';
 
 const LAYERS = 4;
 
@@ -22,8 +22,8 @@ interface StepResult {
   medianRate: number;
   /** GFLOP/s of the best product, forward or backward, of the same rounds. */
   gemmRate: number;
-  ofGemm: { best: number; median: number };
-  ofProbe: { best: number; median: number };
+  ofGemm: Share;
+  ofProbe: Share;
   dispatches: number;
   /** Buffers made during steps after the first. */
   buffersMade: number;
@@ -79,7 +79,7 @@ async function timeStep(context: Context, model: BaseModel, tokens: number): Pro
     await products.subject(shape, 'backward', tuning.backward),
   ];
   const before = buffers.created;
-  const timings = await takeTurns([...subjects, step], quick ? 3 : 7);
+  const timings = await takeTurns([...subjects, step], quick ? 3 : 7, context.cpuClock);
   const buffersMade = buffers.created - before;
   const [probe, forward, backward, timing] = timings;
   if (!probe || !forward || !backward || !timing) throw new Error('The step was not timed.');
@@ -115,12 +115,23 @@ export async function stepPart(context: Context): Promise<StepResult[]> {
     `${fixed(result.milliseconds.best)} (${fixed(result.milliseconds.median)})`,
     fixed(result.tokensPerSecond, 0),
     `${fixed(result.bestRate)} (${fixed(result.medianRate)})`,
-    `${percent(result.ofProbe.best)} (${percent(result.ofProbe.median)})`,
-    `${percent(result.ofGemm.best)} (${percent(result.ofGemm.median)})`,
+    shares(result.ofProbe),
+    shares(result.ofGemm),
     String(result.dispatches),
     String(result.buffersMade),
   ]);
-  const header = ['step: best (median)', 'ms', 'tokens/s', 'GFLOP/s', 'of probe', 'of best GEMM'];
+  const header = [
+    'step: best (median)',
+    'ms',
+    'tokens/s',
+    'GFLOP/s',
+    'of probe, by CPU time',
+    'of best GEMM, by CPU time',
+  ];
   context.print(table([...header, 'dispatches', 'buffers made'], rows));
   return results;
+}
+
+function shares({ best, median, cpu }: Share): string {
+  return `${percent(best)} (${percent(median)}), ${percent(cpu)}`;
 }
