@@ -27,7 +27,7 @@ export async function ensureModel(): Promise<boolean> {
   const ready = (): boolean => viewOf(modelStore.getState().load, key).status === 'ready';
   if (ready()) return true;
   await once(`model ${key}`, async () => {
-    modelStore.setState(({ load }) => ({ load: beginLoad(load, key) }));
+    modelStore.setState({ load: beginLoad(key) });
     // The worker lets go of the rows with the tokenizer that read them.
     dataStore.setState({ load: nothingLoaded() });
     const onProgress = proxy((progress: Parameters<typeof advanceLoad>[2]) => {
@@ -40,7 +40,11 @@ export async function ensureModel(): Promise<boolean> {
       modelStore.setState(({ load }) => ({ load: failLoad(load, key, readWireError(thrown)) }));
     }
   });
-  return ready();
+  // Overtaken by another choice, and then chosen again before it had ended.
+  const again =
+    wantedModel(modelStore.getState())?.key === key &&
+    viewOf(modelStore.getState().load, key).status === 'empty';
+  return again ? ensureModel() : ready();
 }
 
 /** The data that the page asks for now; null while something is missing. */
@@ -58,7 +62,7 @@ export async function ensureData(): Promise<boolean> {
   const ready = (): boolean => viewOf(dataStore.getState().load, key).status === 'ready';
   if (ready()) return true;
   await once(`data ${key}`, async () => {
-    dataStore.setState(({ load }) => ({ load: beginLoad(load, key) }));
+    dataStore.setState({ load: beginLoad(key) });
     try {
       const summary = await callWorker((api) => api.loadData(choice, options));
       dataStore.setState(({ load }) => ({ load: finishLoad(load, key, summary) }));
@@ -66,5 +70,7 @@ export async function ensureData(): Promise<boolean> {
       dataStore.setState(({ load }) => ({ load: failLoad(load, key, readWireError(thrown)) }));
     }
   });
-  return ready();
+  // As with the model above.
+  const again = wantedDataNow()?.key === key && viewOf(dataStore.getState().load, key).status === 'empty';
+  return again ? ensureData() : ready();
 }

@@ -32,22 +32,22 @@ export function viewOf<Value>(load: Loadable<Value>, key: string | null): LoadVi
   return { status: 'empty' };
 }
 
-export function beginLoad<Value>(load: Loadable<Value>, key: string): Loadable<Value> {
-  return { ...load, loading: { key, progress: null }, failed: null };
+/** What was loaded before is gone: the worker frees it before it loads anew. */
+export function beginLoad<Value>(key: string): Loadable<Value> {
+  return { loaded: null, loading: { key, progress: null }, failed: null };
 }
 
 export function advanceLoad<Value>(load: Loadable<Value>, key: string, progress: Progress): Loadable<Value> {
   return load.loading?.key === key ? { ...load, loading: { key, progress } } : load;
 }
 
-/** Also right when another load began meanwhile: the worker holds what finished last. */
+/** Of a load that another one has overtaken nothing stays: the worker frees it next. */
 export function finishLoad<Value>(load: Loadable<Value>, key: string, value: Value): Loadable<Value> {
-  const loading = load.loading?.key === key ? null : load.loading;
-  return { loaded: { key, value }, loading, failed: null };
+  if (load.loading?.key !== key) return load;
+  return { loaded: { key, value }, loading: null, failed: null };
 }
 
-/** What was loaded before is gone too: the worker frees it before it loads anew. */
 export function failLoad<Value>(load: Loadable<Value>, key: string, error: ErrorFields): Loadable<Value> {
-  const loading = load.loading?.key === key ? null : load.loading;
-  return { loaded: null, loading, failed: { key, error } };
+  if (load.loading?.key !== key) return load;
+  return { loaded: null, loading: null, failed: { key, error } };
 }
