@@ -65,7 +65,11 @@ export function removal(
       );
     }
     if (reasons.has('newer-unverified')) {
-      throw refuse(checkpoint, 'a newer one of the run is not verified', 'Verify the newer one first.');
+      throw refuse(
+        checkpoint,
+        'a newer one of the run is not verified',
+        'Verify the newer one first, or delete this one by force.',
+      );
     }
   }
   if (options.forGood === true) return { forgotten: [...ids] };

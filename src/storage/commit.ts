@@ -127,12 +127,22 @@ async function takeBack(backend: StoreBackend, id: string): Promise<void> {
  * Saves a checkpoint of a run whose writer's lock is held. Resolves once it is committed (and read back); when it
  * rejects, nothing of it is listed, unless the read-back failed: then it is listed as damaged.
  */
-export async function saveCheckpoint(
+export function saveCheckpoint(
   context: CommitContext,
   runId: string,
   input: NewCheckpoint,
   lock: HeldLock,
   options: SaveOptions = {},
+): Promise<SaveResult> {
+  return context.backend.during(() => save(context, runId, input, lock, options));
+}
+
+async function save(
+  context: CommitContext,
+  runId: string,
+  input: NewCheckpoint,
+  lock: HeldLock,
+  options: SaveOptions,
 ): Promise<SaveResult> {
   const { backend, chunkBytes } = context;
   const { signal } = options;
@@ -178,7 +188,7 @@ export async function saveCheckpoint(
     return verified;
   };
   try {
-    const checkpoint = await backend.during(() => withLock(backend.locks, GC_LOCK, 'shared', write));
+    const checkpoint = await withLock(backend.locks, GC_LOCK, 'shared', write);
     return { checkpoint, writtenBytes: bytesIn(missing), times };
   } catch (error) {
     if (committed !== null) throw error;

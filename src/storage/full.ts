@@ -1,6 +1,6 @@
 /** What a person is told when there is no room: how much is needed, what takes the room, what can go. */
 import { StudioError } from '../errors.ts';
-import type { StoreBackend } from './backend.ts';
+import type { SpaceEstimate, StoreBackend } from './backend.ts';
 import { bytesOnlyIn, type StoreContents } from './records.ts';
 import { sizeText } from './sizes.ts';
 
@@ -27,10 +27,7 @@ export async function spaceError(
 ): Promise<StudioError> {
   const space = await backend.estimate().catch(() => null);
   const contents = await backend.contents().catch(() => null);
-  const room =
-    space === null
-      ? ''
-      : `, and ${sizeText(Math.max(0, space.quota - space.usage))} of ${sizeText(space.quota)} are free`;
+  const room = roomText(what.neededBytes, space, contents);
   return new StudioError(
     {
       code: 'STORE_FULL',
@@ -39,6 +36,16 @@ export async function spaceError(
     },
     { cause: what.cause },
   );
+}
+
+/** A browser's estimate may claim room that it then refuses; in that case only what is stored is certain. */
+function roomText(needed: number, space: SpaceEstimate | null, contents: StoreContents | null): string {
+  const free = space === null ? null : Math.max(0, space.quota - space.usage);
+  if (free !== null && free < needed) return `, and ${sizeText(free)} are free`;
+  if (contents === null) return '';
+  const { checkpoints, tombstones } = contents;
+  const stored = bytesOnlyIn([...checkpoints, ...tombstones.map(({ checkpoint }) => checkpoint)], []);
+  return `, and there is no more room beside the ${sizeText(stored)} that are stored`;
 }
 
 function whatCanGo(contents: StoreContents, runId: string): string {

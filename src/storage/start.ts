@@ -2,6 +2,7 @@
 import { changeRecords, type StoreBackend } from './backend.ts';
 import { dueInBin, emptying, type BinRule } from './bin.ts';
 import { collectGarbage, type SweepResult } from './collect.ts';
+import { isStoreFull } from './full.ts';
 import type { CheckpointRecord, StoreContents } from './records.ts';
 import { missingChunks } from './verify.ts';
 
@@ -21,6 +22,13 @@ export interface StartReport {
   lost: { newest: string | null } | null;
 }
 
+/** A full disk must not keep the store from opening: what is there can be read and deleted. */
+async function whereThereIsRoom(work: Promise<void>): Promise<void> {
+  await work.catch((error: unknown) => {
+    if (!isStoreFull(error)) throw error;
+  });
+}
+
 /** Marks the checkpoints whose chunks are not all there. */
 async function markMissing(backend: StoreBackend, now: () => number): Promise<CheckpointRecord[]> {
   // Records first: a chunk of a checkpoint that is committed later than this need not be in the list.
@@ -34,13 +42,17 @@ async function markMissing(backend: StoreBackend, now: () => number): Promise<Ch
   if (problems.size === 0) return [];
   let marked: CheckpointRecord[] = [];
   const foundAt = new Date(now()).toISOString();
-  await changeRecords(backend, (contents) => {
-    marked = contents.checkpoints.flatMap((checkpoint) => {
-      const problem = problems.get(checkpoint.id);
-      return problem === undefined ? [] : [{ ...checkpoint, verifiedAt: null, damage: { foundAt, problem } }];
-    });
-    return { checkpoints: marked };
-  });
+  await whereThereIsRoom(
+    changeRecords(backend, (contents) => {
+      marked = contents.checkpoints.flatMap((checkpoint) => {
+        const problem = problems.get(checkpoint.id);
+        return problem === undefined
+          ? []
+          : [{ ...checkpoint, verifiedAt: null, damage: { foundAt, problem } }];
+      });
+      return { checkpoints: marked };
+    }),
+  );
   return marked;
 }
 
@@ -67,11 +79,13 @@ export async function startStore(
 ): Promise<StartReport> {
   const { now, binRule, sentinel } = options;
   const lost = sentinel === undefined ? null : wasLost(backend, sentinel);
-  await changeRecords(backend, (contents) => {
-    const change = emptying(contents, dueInBin(contents, binRule, now()));
-    const nothing = (change.forgotten?.length ?? 0) + (change.runsForgotten?.length ?? 0) === 0;
-    return nothing ? null : change;
-  });
+  await whereThereIsRoom(
+    changeRecords(backend, (contents) => {
+      const change = emptying(contents, dueInBin(contents, binRule, now()));
+      const nothing = (change.forgotten?.length ?? 0) + (change.runsForgotten?.length ?? 0) === 0;
+      return nothing ? null : change;
+    }),
+  );
   const swept = await collectGarbage(backend, { wait: false });
   const damaged = await markMissing(backend, now);
   const { unreadable, checkpoints } = await backend.contents();

@@ -2,6 +2,7 @@
 import { StudioError } from '../errors.ts';
 import type { Chunk } from '../formats/streams.ts';
 import { changeRecords, type StoreBackend } from './backend.ts';
+import { isStoreFull } from './full.ts';
 import type { CheckpointRecord, ChunkRef } from './records.ts';
 import { digestHex, throwIfCancelled } from './stage.ts';
 
@@ -55,6 +56,12 @@ export function damagedError(checkpoint: Pick<CheckpointRecord, 'name'>, problem
   });
 }
 
+function marked(checkpoint: CheckpointRecord, problem: string | null, now: string): CheckpointRecord {
+  return problem === null
+    ? { ...checkpoint, verifiedAt: now, damage: null }
+    : { ...checkpoint, verifiedAt: null, damage: { foundAt: now, problem } };
+}
+
 /** Writes down what a verification found; gives the record as it is now, or null when it is gone. */
 export async function noteVerification(
   backend: StoreBackend,
@@ -66,16 +73,16 @@ export async function noteVerification(
   await changeRecords(backend, ({ checkpoints }) => {
     const current = checkpoints.find((checkpoint) => checkpoint.id === id);
     if (current === undefined) return null;
-    noted =
-      problem === null
-        ? { ...current, verifiedAt: now, damage: null }
-        : { ...current, verifiedAt: null, damage: { foundAt: now, problem } };
+    noted = marked(current, problem, now);
     return { checkpoints: [noted] };
   });
   return noted;
 }
 
-/** Re-hashes a checkpoint and marks it by what was found. */
+/**
+ * Re-hashes a checkpoint and marks it by what was found; null when it was deleted meanwhile. Where the mark cannot be
+ * written (the disk is full), the answer holds all the same.
+ */
 export async function verifyCheckpoint(
   backend: StoreBackend,
   checkpoint: CheckpointRecord,
@@ -83,7 +90,13 @@ export async function verifyCheckpoint(
   options: VerifyOptions = {},
 ): Promise<CheckpointRecord | null> {
   const problem = await findDamage(backend, checkpoint, options);
-  return noteVerification(backend, checkpoint.id, problem, new Date(now()).toISOString());
+  const foundAt = new Date(now()).toISOString();
+  try {
+    return await noteVerification(backend, checkpoint.id, problem, foundAt);
+  } catch (error) {
+    if (isStoreFull(error)) return marked(checkpoint, problem, foundAt);
+    throw error;
+  }
 }
 
 /** The chunks of a checkpoint that are not there at all, by what is stored: quick, and found at every start. */

@@ -24,7 +24,7 @@ export async function startTestBrowser(module: string): Promise<TestBrowser> {
     appType: 'custom',
     logLevel: 'error',
     server: { host: '127.0.0.1', port: 0, hmr: false, watch: null },
-    optimizeDeps: { include: ['@huggingface/hub', 'zod'] },
+    optimizeDeps: { include: ['@huggingface/hub', 'idb', 'zod'] },
     plugins: [
       {
         name: 'test-page',
@@ -43,7 +43,8 @@ export async function startTestBrowser(module: string): Promise<TestBrowser> {
     executablePath: await ensureChromium(),
     args: CHROMIUM_FLAGS,
   });
-  const page = await browser.newPage();
+  const context = await browser.newContext();
+  const page = await context.newPage();
   await page.goto(`${server.resolvedUrls?.local[0] ?? ''}test-page`);
   // Not waitForFunction: it runs text as code in the page.
   const ready = async (): Promise<void> => {
