@@ -2,6 +2,7 @@ import { expect } from 'vitest';
 import { gemmBackwardReference, gemmForwardReference } from '../reference/gemm.ts';
 import { expectClose, randomValues } from '../testing/compare.ts';
 import { gpuTest, testDevice, useGpu } from '../testing/gpu.ts';
+import { makeSlot } from '../testing/slots.ts';
 import { packedWeight } from '../testing/weights.ts';
 import { gemmBackward, gemmForward, variantsFor } from './gemm.ts';
 
@@ -9,6 +10,7 @@ useGpu();
 
 // Sums of up to 260 products of values below 1 in float32.
 const tolerance = { absolute: 2e-5, relative: 1e-5 };
+const RANK = 6;
 
 for (const dtype of ['BF16', 'F16', 'F32'] as const) {
   for (const [rows, inSize, out, parts] of [
@@ -29,6 +31,10 @@ for (const dtype of ['BF16', 'F16', 'F32'] as const) {
         const matrix = randomValues(5, out * inSize);
         const { weight, values } = packedWeight(bench.pool, 'w', matrix, { out, in: inSize, dtype, parts });
         const before = randomValues(6, rows * inSize);
+        const { slot, a, b } = makeSlot(bench, { inSize, out, rank: RANK, dropout: 0 });
+        const z = randomValues(7, rows * RANK);
+        const dz = randomValues(8, rows * RANK);
+        const rowScale = randomValues(9, rows * 4);
         const refs = variants.flatMap((variant) => {
           const y = bench.plan.tensor('y', rows, out);
           const dx = bench.matrix('dx', rows, inSize, before);
@@ -37,18 +43,28 @@ for (const dtype of ['BF16', 'F16', 'F32'] as const) {
             weight,
             bias: bench.matrix('b', 1, out, bias),
             residual: bench.matrix('r', rows, out, residual),
+            lora: { slot, z: bench.matrix('z', rows, RANK, z) },
           };
           gemmForward(bench.plan, inputs, y, { variant });
-          gemmBackward(bench.plan, { dy: bench.matrix('dy', rows, out, dy), weight, accumulate: true }, dx, {
-            variant,
-          });
+          const gradient = {
+            dy: bench.matrix('dy', rows, out, dy),
+            weight,
+            lora: { slot, dz: bench.matrix('dz', rows, RANK, dz) },
+            accumulate: true,
+            rowScale: bench.matrix('s', rows, 4, rowScale),
+          };
+          gemmBackward(bench.plan, gradient, dx, { variant });
           return [y, dx];
         });
         const results = await bench.run(refs, { tokens: rows });
+        const up = gemmForwardReference(z, b, rows, RANK, out);
         const y = gemmForwardReference(x, values, rows, inSize, out).map(
-          (v, i) => v + (bias[i % out] ?? 0) + (residual[i] ?? 0),
+          (v, i) => v + (bias[i % out] ?? 0) + (residual[i] ?? 0) + slot.scale * (up[i] ?? 0),
         );
-        const dx = gemmBackwardReference(dy, values, rows, inSize, out).map((v, i) => v + (before[i] ?? 0));
+        const down = gemmBackwardReference(dz, a, rows, inSize, RANK);
+        const dx = gemmBackwardReference(dy, values, rows, inSize, out).map(
+          (v, i) => v + (before[i] ?? 0) * (rowScale[Math.floor(i / inSize) * 4 + 3] ?? 0) + (down[i] ?? 0),
+        );
         expectClose(results[0] ?? [], y, tolerance);
         expectClose(results[1] ?? [], dx, tolerance);
         for (let i = 2; i < results.length; i++) expect(results[i], variants[i >> 1]).toEqual(results[i % 2]);
