@@ -11,7 +11,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { Adapter } from '../formats/adapter.ts';
 import { archiveEntries, toTarGz } from '../formats/archive-write.ts';
 import { bytesSource } from '../formats/bytes.ts';
-import { readPeftFolder } from '../formats/peft-read.ts';
+import { readPeftFolder } from '../formats/import-layout.ts';
 import { openSafetensors } from '../formats/safetensors-read.ts';
 import { safetensorsEntry } from '../formats/safetensors-write.ts';
 import { folderFileSet, writeFileAtomically } from '../storage/node-fs.ts';

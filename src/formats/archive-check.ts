@@ -1,10 +1,11 @@
 /** The manifest against the files beside it, and the names that no adapter archive holds. */
 import { StudioError } from '../errors.ts';
 import { someNames } from './file-set.ts';
+import { isTrainerFile } from './hf-trainer.ts';
 import { MANIFEST_FILE, type Manifest } from './manifest.ts';
 import { TOKENIZER_FILES } from './model-folder.ts';
 import { KEY_PREFIX } from './peft-keys.ts';
-import { ADAPTER_CONFIG, ADAPTER_WEIGHTS, type PeftRead } from './peft-read.ts';
+import { ADAPTER_CONFIG, type PeftRead } from './peft-read.ts';
 import { Sha256 } from './sha256.ts';
 import type { Chunk } from './streams.ts';
 
@@ -90,9 +91,12 @@ export function checkArchiveName(path: string): void {
   }
 }
 
-/** A warning that names the files of a foreign adapter that mean nothing here. */
-export function strayFiles(names: readonly string[]): string[] {
-  const known = new Set<string>([ADAPTER_CONFIG, ADAPTER_WEIGHTS, 'README.md', ...TOKENIZER_FILES]);
-  const stray = names.filter((name) => !known.has(name));
+/** Marks and notes of other services: that a checkpoint was written whole, and what it was trained on. */
+const SERVICE_FILES = ['checkpoint_complete', 'metadata.json'];
+
+/** A warning that names the files of a foreign adapter that mean nothing here. Trainer's are named by who reads them. */
+export function strayFiles(names: readonly string[], weights: string): string[] {
+  const known = new Set<string>([ADAPTER_CONFIG, weights, 'README.md', ...TOKENIZER_FILES, ...SERVICE_FILES]);
+  const stray = names.filter((name) => !known.has(name) && !isTrainerFile(name));
   return stray.length > 0 ? [`Files that are not used: ${someNames(stray)}.`] : [];
 }

@@ -7,13 +7,16 @@ import { unpackArchive } from './archive-unpack.ts';
 import type { ByteSource } from './bytes.ts';
 import { readText, withoutCommonFolder, type FileSet } from './file-set.ts';
 import { gunzip, sniffContainer } from './gzip.ts';
+import { readPeftFolder, withLayout } from './import-layout.ts';
 import { MANIFEST_FILE, MAX_MANIFEST_BYTES, parseManifest, type Manifest } from './manifest.ts';
-import { readPeftFolder, type PeftRead } from './peft-read.ts';
+import type { PeftRead } from './peft-read.ts';
 import { sourceChunks } from './streams.ts';
 
 export interface AdapterRead extends PeftRead {
   /** Null when the adapter did not come from Lorikeet. */
   manifest: Manifest | null;
+  /** The file that the weights came from: `adapters.safetensors` is that of MLX. */
+  weights: string;
   files: readonly { path: string; size: number }[];
   container: 'folder' | 'tar' | 'tar.gz';
   /** The files besides the tensors that were kept: config, card, tokenizer, and what `keep` asked for. */
@@ -23,13 +26,17 @@ export interface AdapterRead extends PeftRead {
 export interface ArchiveOptions {
   /** All content together, unpacked; default 4 GiB. */
   maxBytes?: number;
-  /** Further files to keep in memory, by their path; the caller answers for their size. */
+  /**
+   * Further files to keep in memory; the caller answers for their size. Without a manifest the folder around everything
+   * is only known at the end, so the path may begin with it.
+   */
   keep?: (path: string) => boolean;
 }
 
 /** Reads an adapter folder; with a manifest, every file is hashed and compared first. */
 export async function readAdapterFolder(given: FileSet): Promise<AdapterRead> {
-  const files = withoutCommonFolder(given);
+  const inner = withoutCommonFolder(given);
+  const files = inner.names().includes(MANIFEST_FILE) ? inner : withLayout(inner);
   const sizes: { path: string; size: number }[] = [];
   for (const path of files.names()) sizes.push({ path, size: (await files.open(path)).size });
   let manifest: Manifest | null = null;
@@ -46,7 +53,7 @@ export async function readAdapterFolder(given: FileSet): Promise<AdapterRead> {
   }
   const read = await readPeftFolder(files);
   if (manifest !== null) checkAgainstAdapter(manifest, read);
-  const warnings = [...read.warnings, ...(manifest === null ? strayFiles(files.names()) : [])];
+  const warnings = [...read.warnings, ...(manifest === null ? strayFiles(files.names(), read.weights) : [])];
   return { ...read, warnings, manifest, files: sizes, container: 'folder', contents: files };
 }
 
@@ -63,11 +70,11 @@ export async function readAdapterArchive(
       ? sourceChunks(source)
       : // Headers and padding come on top of the content.
         gunzip(source.name, sourceChunks(source), maxBytes + 64 * 2 ** 20);
-  const { read, manifest, files, contents } = await unpackArchive(source.name, chunks, {
+  const { read, weights, manifest, files, contents } = await unpackArchive(source.name, chunks, {
     maxBytes,
     keep: options.keep ?? (() => false),
   });
-  return { ...read, manifest, files, container, contents };
+  return { ...read, manifest, weights, files, container, contents };
 }
 
 /** Reads an adapter from a folder or an archive. */

@@ -7,18 +7,30 @@ import {
   ListingCheck,
   strayFiles,
 } from './archive-check.ts';
+import { bytesSource } from './bytes.ts';
 import { commonFolder, memoryFileSet, type FileSet } from './file-set.ts';
+import { layoutNames, openWeightsFile, readAdapterParts, weightsFile } from './import-layout.ts';
 import { MANIFEST_FILE, MAX_MANIFEST_BYTES, parseManifest, type Manifest } from './manifest.ts';
+import { MLX_WEIGHTS } from './mlx-adapter.ts';
 import { TOKENIZER_FILES } from './model-folder.ts';
 import { invalidAdapter } from './peft-config.ts';
-import { ADAPTER_CONFIG, ADAPTER_WEIGHTS, checkAdapterParts, readPeft, type PeftRead } from './peft-read.ts';
-import { readSafetensorsStream, type SafetensorsFile } from './safetensors-read.ts';
+import {
+  ADAPTER_BIN,
+  ADAPTER_CONFIG,
+  ADAPTER_WEIGHTS,
+  checkAdapterParts,
+  type PeftRead,
+} from './peft-read.ts';
+import { readSafetensorsStream } from './safetensors-read.ts';
 import { decodeUtf8 } from './strict-json.ts';
 import type { Chunk } from './streams.ts';
 import { readTar, type TarFile } from './tar-read.ts';
+import type { TensorSource } from './tensors.ts';
 
 export interface Unpacked {
   read: PeftRead;
+  /** The name of the file that the weights came from. */
+  weights: string;
   manifest: Manifest | null;
   /** Without the folder around them, if there is one. */
   files: readonly { path: string; size: number }[];
@@ -34,6 +46,7 @@ export interface UnpackOptions {
 const KEPT: ReadonlyMap<string, number> = new Map([
   [ADAPTER_CONFIG, 2 ** 20],
   ['README.md', 2 ** 20],
+  ['metadata.json', 2 ** 20],
   ...TOKENIZER_FILES.map((name) => [name, 64 * 2 ** 20] as const),
 ]);
 
@@ -66,7 +79,8 @@ class Unpacker {
   readonly #options: UnpackOptions;
   readonly #sizes: { path: string; size: number }[] = [];
   readonly #kept = new Map<string, Chunk>();
-  #tensors: SafetensorsFile | null = null;
+  /** The weights that were found, by the name of their file. */
+  readonly #weights = new Map<string, () => Promise<TensorSource>>();
   #manifest: Manifest | null = null;
   #listing: ListingCheck | null = null;
   /** The folder around everything, with its slash. With a manifest its place decides; else the whole list does. */
@@ -86,10 +100,16 @@ class Unpacker {
     }
     const path = this.#inside(file.path);
     const content = this.#listing?.checked(path, file.size, file.content) ?? file.content;
-    const limit = this.#options.keep(path) ? this.#options.maxBytes : KEPT.get(baseName(path));
-    if (baseName(path) === ADAPTER_WEIGHTS) {
-      if (this.#tensors !== null) throw invalidAdapter(`The archive holds more than one ${ADAPTER_WEIGHTS}.`);
-      this.#tensors = await readSafetensorsStream(ADAPTER_WEIGHTS, file.size, content);
+    const name = baseName(path);
+    const limit = this.#options.keep(path) ? this.#options.maxBytes : KEPT.get(name);
+    if (this.#weights.has(name)) throw invalidAdapter(`The archive holds more than one ${name}.`);
+    if (name === ADAPTER_WEIGHTS || name === MLX_WEIGHTS) {
+      const options = { requireAligned: name !== MLX_WEIGHTS };
+      const tensors = await readSafetensorsStream(name, file.size, content, options);
+      this.#weights.set(name, () => Promise.resolve(tensors));
+    } else if (name === ADAPTER_BIN) {
+      const bytes = await collect(path, file.size, content, this.#options.maxBytes);
+      this.#weights.set(name, () => openWeightsFile(name, bytesSource(name, bytes)));
     } else if (limit !== undefined) {
       this.#kept.set(file.path, await collect(path, file.size, content, limit));
     } else {
@@ -100,18 +120,26 @@ class Unpacker {
   async finish(label: string): Promise<Unpacked> {
     this.#listing?.finish();
     if (this.#manifest === null) this.#root = commonFolder(this.#sizes.map((file) => file.path));
-    const files = this.#sizes.map(({ path, size }) => ({ path: this.#inside(path), size }));
+    const inside = this.#sizes.map(({ path }) => this.#inside(path));
+    const rename = this.#manifest === null ? layoutNames(inside) : (name: string): string => name;
+    const files = this.#sizes.map(({ path, size }) => ({ path: rename(this.#inside(path)), size }));
     const names = files.map((file) => file.path);
-    checkAdapterParts(label, names);
-    const contents = new Map(Array.from(this.#kept, ([path, bytes]) => [this.#inside(path), bytes]));
+    const weights = weightsFile(names);
+    checkAdapterParts(label, names, weights);
+    const contents = new Map(Array.from(this.#kept, ([path, bytes]) => [rename(this.#inside(path)), bytes]));
     const config = contents.get(ADAPTER_CONFIG);
+    const tensors = await this.#weights.get(weights ?? '')?.();
     // Both are there: checkAdapterParts has seen their names.
-    if (config === undefined || this.#tensors === null) throw invalidAdapter(`${label} is incomplete.`);
-    const read = await readPeft(decodeUtf8(config, ADAPTER_CONFIG, 'ADAPTER_INVALID'), this.#tensors);
+    if (config === undefined || tensors === undefined || weights === null) {
+      throw invalidAdapter(`${label} is incomplete.`);
+    }
+    const text = decodeUtf8(config, ADAPTER_CONFIG, 'ADAPTER_INVALID');
+    const read = await readAdapterParts(weights, text, tensors);
     if (this.#manifest !== null) checkAgainstAdapter(this.#manifest, read);
-    const warnings = [...read.warnings, ...(this.#manifest === null ? strayFiles(names) : [])];
+    const warnings = [...read.warnings, ...(this.#manifest === null ? strayFiles(names, weights) : [])];
     return {
       read: { ...read, warnings },
+      weights,
       manifest: this.#manifest,
       files,
       contents: memoryFileSet(label, contents),

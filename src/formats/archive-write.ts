@@ -7,6 +7,9 @@ import type { Adapter } from './adapter.ts';
 import { bytesEntry, compareBytes, textEntry, type FileEntry } from './file-entry.ts';
 import { encodeFloats } from './float-codec.ts';
 import { gzip } from './gzip.ts';
+import { OPTIMIZER_PT } from './hf-optimizer.ts';
+import { SCHEDULER_PT } from './hf-scheduler.ts';
+import { TRAINER_STATE } from './hf-state.ts';
 import { FORMAT_VERSION, MANIFEST_FILE, manifestLora, manifestText, type Manifest } from './manifest.ts';
 import { modelCard, type CardFields } from './model-card.ts';
 import { KEY_PREFIX } from './peft-keys.ts';
@@ -28,8 +31,10 @@ export interface AdapterExport {
   fanInFanOut: boolean;
   /** The tokenizer's files, byte for byte. */
   tokenizerFiles: ReadonlyMap<string, Uint8Array<ArrayBuffer>>;
-  /** Entries below `state/`; with them the export is `full`, without them `sampler`. */
+  /** Entries below `state/`; with them the export is `full`, without any state `sampler`. */
   stateFiles?: readonly FileEntry[];
+  /** What a HuggingFace Trainer resumes from, instead; everything then lies in a folder `checkpoint-<step>`. */
+  trainerFiles?: readonly FileEntry[];
   card: CardFields;
 }
 
@@ -48,11 +53,16 @@ function describeTensors(adapter: Adapter, dtype: AdapterDtype): Manifest['tenso
   );
 }
 
-function checkPaths(entries: readonly FileEntry[], stateFiles: readonly FileEntry[]): void {
+const TRAINER_FILES: readonly string[] = [OPTIMIZER_PT, SCHEDULER_PT, TRAINER_STATE];
+
+function checkPaths(entries: readonly FileEntry[], { stateFiles, trainerFiles }: AdapterExport): void {
   const paths = entries.map((entry) => entry.path);
-  const stray = stateFiles.find((entry) => !entry.path.startsWith('state/'))?.path;
+  const stray =
+    stateFiles?.find((entry) => !entry.path.startsWith('state/'))?.path ??
+    trainerFiles?.find((entry) => !TRAINER_FILES.includes(entry.path))?.path;
   const twice = paths.find((path, i) => paths.indexOf(path) !== i);
-  const wrong = stray ?? twice;
+  const both = stateFiles !== undefined && trainerFiles !== undefined ? TRAINER_STATE : undefined;
+  const wrong = stray ?? twice ?? both;
   if (wrong === undefined) return;
   throw new StudioError({
     code: 'INTERNAL',
@@ -61,23 +71,37 @@ function checkPaths(entries: readonly FileEntry[], stateFiles: readonly FileEntr
   });
 }
 
+function kindOf({ stateFiles, trainerFiles }: AdapterExport): Manifest['kind'] {
+  if (trainerFiles !== undefined) return 'hf-trainer';
+  return stateFiles === undefined ? 'sampler' : 'full';
+}
+
+/** The entries inside a folder. */
+function inFolder(folder: string, entries: readonly FileEntry[]): FileEntry[] {
+  return entries.map((entry) => ({
+    path: `${folder}/${entry.path}`,
+    size: entry.size,
+    chunks: () => entry.chunks(),
+  }));
+}
+
 /** The files of an export in their order; hashes everything once, since the manifest comes first. */
 export async function archiveEntries(what: AdapterExport): Promise<FileEntry[]> {
-  const stateFiles = what.stateFiles ?? [];
   const adapter = { ...what.adapter, baseModel: what.base.id };
   const entries: FileEntry[] = [
     ...peftEntries(adapter, what.dtype, { fanInFanOut: what.fanInFanOut, revision: what.base.revision }),
     textEntry('README.md', modelCard(what.base.id, adapter.settings, what.card)),
     ...Array.from(what.tokenizerFiles, ([name, bytes]) => bytesEntry(name, bytes)),
-    ...stateFiles,
+    ...(what.stateFiles ?? []),
+    ...(what.trainerFiles ?? []),
   ];
-  checkPaths(entries, stateFiles);
+  checkPaths(entries, what);
   entries.sort((a, b) => compareBytes(a.path, b.path));
   const files: Manifest['files'] = [];
   for (const entry of entries) files.push(await describeFile(entry));
   const manifest = manifestText({
     formatVersion: FORMAT_VERSION,
-    kind: what.stateFiles === undefined ? 'sampler' : 'full',
+    kind: kindOf(what),
     ...what.run,
     base: what.base,
     lora: manifestLora(adapter.settings),
@@ -88,7 +112,8 @@ export async function archiveEntries(what: AdapterExport): Promise<FileEntry[]> 
     metrics: what.metrics,
     determinism: what.determinism,
   });
-  return [textEntry(MANIFEST_FILE, manifest), ...entries];
+  const all = [textEntry(MANIFEST_FILE, manifest), ...entries];
+  return what.trainerFiles === undefined ? all : inFolder(`checkpoint-${String(what.run.step)}`, all);
 }
 
 /** The entries as a tar stream; the same bytes for the same entries. */

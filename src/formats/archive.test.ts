@@ -5,11 +5,13 @@ import { archiveEntries, toTar, toTarGz } from './archive-write.ts';
 import { bytesSource } from './bytes.ts';
 import { textEntry, type FileEntry } from './file-entry.ts';
 import { memoryFileSet } from './file-set.ts';
+import { hfTrainerEntries, readHfTrainer } from './hf-trainer.ts';
 import { MANIFEST_FILE, manifestText, parseManifest } from './manifest.ts';
 import { sortedJson } from './peft-write.ts';
 import { fromStream, type Chunk } from './streams.ts';
 import { changedTar, tarOfEntries, testExport, testFullExport } from './testing-export.ts';
 import { adapterFiles, llamaPaths, testAdapter } from './testing-adapter.ts';
+import { exported } from './testing-hf.ts';
 import { codeOf, collect } from './testing.ts';
 
 const open = (bytes: Chunk) => bytesSource('a.tar.gz', bytes);
@@ -67,6 +69,36 @@ describe('archiveEntries', () => {
       parseManifest(await manifestOf(await archiveEntries(what))).kind;
     expect(await kind(testExport())).toBe('sampler');
     expect(await kind(testFullExport())).toBe('full');
+  });
+
+  it('puts the state of a Trainer beside the adapter, all in the folder that Trainer looks for', async () => {
+    const adapter = testAdapter();
+    const trainerFiles = hfTrainerEntries(exported({}, adapter));
+    const entries = await archiveEntries(testExport({ adapter, trainerFiles }));
+    expect(entries.map((entry) => entry.path)).toEqual([
+      'checkpoint-10/checkpoint.json',
+      'checkpoint-10/README.md',
+      'checkpoint-10/adapter_config.json',
+      'checkpoint-10/adapter_model.safetensors',
+      'checkpoint-10/optimizer.pt',
+      'checkpoint-10/scheduler.pt',
+      'checkpoint-10/tokenizer.json',
+      'checkpoint-10/trainer_state.json',
+    ]);
+    const keep = (path: string) => path === 'optimizer.pt' || /^(scheduler|trainer)/.test(path);
+    for (const read of [
+      await readAdapterArchive(open(await tarOfEntries(entries)), { keep }),
+      await readAdapter(await asFolder(entries)),
+    ]) {
+      expect(read.manifest?.kind).toBe('hf-trainer');
+      const state = await readHfTrainer(read.contents, read.adapter, { ordered: true });
+      expect(state.moments).toEqual(exported().moments);
+      expect(state.notes).toEqual([]);
+    }
+    const wrong = (changes: Parameters<typeof testExport>[0]) =>
+      codeOf(() => archiveEntries(testExport(changes)));
+    expect(await wrong({ trainerFiles: [textEntry('training_args.bin', 'x')] })).toBe('INTERNAL');
+    expect(await wrong({ trainerFiles, stateFiles: [textEntry('state/a', 'x')] })).toBe('INTERNAL');
   });
 
   it('stores the order of the parameters, not that of the file', async () => {
@@ -195,12 +227,14 @@ describe('reading an export', () => {
       size: bytes.byteLength,
       chunks: () => [bytes],
     }));
-    entries.push(textEntry('optimizer.pt', 'x') as (typeof entries)[number]);
+    for (const name of ['events.log', 'optimizer.pt', 'checkpoint_complete']) {
+      entries.push(textEntry(name, 'x') as (typeof entries)[number]);
+    }
     for (const list of [entries, moved(entries, 'checkpoint-5')]) {
       const read = await readAdapterArchive(open(await tarOfEntries(list)));
       expect(read.manifest).toBeNull();
       expect(read.adapter).toEqual(testAdapter());
-      expect(read.warnings).toEqual(['Files that are not used: optimizer.pt.']);
+      expect(read.warnings).toEqual(['Files that are not used: events.log.']);
     }
     const twoLevels = await tarOfEntries(moved(entries, 'a/b'));
     expect(await codeOf(() => readAdapterArchive(open(twoLevels)))).toBe('ADAPTER_INVALID');

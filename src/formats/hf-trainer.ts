@@ -81,6 +81,14 @@ export function hasTrainerState(names: readonly string[]): boolean {
   );
 }
 
+/** Whether Trainer writes a file of this name beside the model. */
+export function isTrainerFile(name: string): boolean {
+  return (
+    [OPTIMIZER_PT, SCHEDULER_PT, TRAINER_STATE].includes(name) ||
+    IGNORED.some(([pattern]) => pattern.test(name))
+  );
+}
+
 function checkFiles(label: string, names: readonly string[]): string[] {
   for (const name of names) {
     const foreign = FOREIGN.find(([pattern]) => pattern.test(name));

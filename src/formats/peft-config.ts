@@ -160,6 +160,8 @@ function readTargets(value: JsonValue | undefined): PeftTargets {
     throw invalidAdapter(`adapter_config.json has target_modules = ${show(value)}.`);
   }
   const entries = value.map((entry) => {
+    // Tinker's name of the output head.
+    if (entry === 'unembed_tokens') return 'lm_head';
     if (typeof entry === 'string' && entry.length <= 1024 && PLAIN_PATH.test(entry)) return entry;
     throw invalidAdapter(`adapter_config.json names the target module ${show(entry)}.`);
   });

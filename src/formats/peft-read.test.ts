@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { Adapter } from './adapter.ts';
 import { memoryFileSet } from './file-set.ts';
-import { readPeftFolder } from './peft-read.ts';
+import { readPeftFolder } from './import-layout.ts';
 import { peftConfigText } from './peft-write.ts';
 import { safetensorsEntry, type TensorToWrite } from './safetensors-write.ts';
 import { adapterFolder, llamaPaths, testAdapter } from './testing-adapter.ts';
@@ -264,16 +264,5 @@ describe('readPeftFolder', () => {
       ]),
     );
     await expect(readPeftFolder(files)).rejects.toThrow('two holds 2 adapters: a/adapter_config.json, b/');
-  });
-
-  it('56: refuses pickled tensors and MLX folders by name', async () => {
-    const without = { 'adapter_model.safetensors': null };
-    const bin = await adapterFolder({ ...without, 'adapter_model.bin': 'x' });
-    await expect(readPeftFolder(bin)).rejects.toMatchObject({
-      code: UNSUPPORTED,
-      message: /adapter_model\.bin/,
-    });
-    const mlx = await adapterFolder({ ...without, 'adapters.safetensors': 'x' });
-    await expect(readPeftFolder(mlx)).rejects.toMatchObject({ code: UNSUPPORTED, message: /MLX/ });
   });
 });

@@ -1,18 +1,19 @@
 /** A PEFT adapter folder as an Adapter: config and tensors checked against each other. */
 import { StudioError } from '../errors.ts';
 import type { Adapter, AdapterTensor } from './adapter.ts';
-import { readText, someNames, type FileSet } from './file-set.ts';
+import { someNames } from './file-set.ts';
 import { countNonFinite, decodeFloats, isFloatDtype } from './float-codec.ts';
 import { invalidAdapter, parsePeftConfig, unsupportedAdapter } from './peft-config.ts';
 import { isFrozenCopy, KEY_PREFIX, parseAdapterKey } from './peft-keys.ts';
 import { compareModulePaths } from './peft-order.ts';
 import { resolveSettings } from './peft-targets.ts';
-import { openSafetensors } from './safetensors-read.ts';
 import type { TensorInfo, TensorSource } from './tensors.ts';
 
 export const ADAPTER_CONFIG = 'adapter_config.json';
 export const ADAPTER_WEIGHTS = 'adapter_model.safetensors';
-const MAX_CONFIG_BYTES = 2 ** 20;
+/** The same as a pickle of PyTorch, as older versions of PEFT wrote it. */
+export const ADAPTER_BIN = 'adapter_model.bin';
+export const MAX_CONFIG_BYTES = 2 ** 20;
 
 export interface PeftRead {
   adapter: Adapter;
@@ -107,8 +108,8 @@ export async function readPeft(configText: string, tensors: TensorSource): Promi
   };
 }
 
-/** Throws, by what was found instead, when a folder does not hold an adapter. */
-export function checkAdapterParts(label: string, names: readonly string[]): void {
+/** Throws, by what was found instead, when a folder holds no adapter config, or no weights of one of these names. */
+export function checkAdapterParts(label: string, names: readonly string[], weights: string | null): void {
   const found = `found: ${someNames(names)}`;
   if (!names.includes(ADAPTER_CONFIG)) {
     const inside = names.filter((name) => name.endsWith(`/${ADAPTER_CONFIG}`));
@@ -121,21 +122,6 @@ export function checkAdapterParts(label: string, names: readonly string[]): void
       fix: 'Choose the folder of one adapter: adapter_config.json with adapter_model.safetensors.',
     });
   }
-  if (names.includes(ADAPTER_WEIGHTS)) return;
-  if (names.includes('adapters.safetensors')) throw unsupportedAdapter('the format of MLX, not of PEFT');
-  if (names.includes('adapter_model.bin')) {
-    throw new StudioError({
-      code: 'ADAPTER_UNSUPPORTED',
-      message: `${label} has its tensors as adapter_model.bin; supported is ${ADAPTER_WEIGHTS}.`,
-      fix: 'Load the adapter in PEFT and call save_pretrained, which writes safetensors.',
-    });
-  }
+  if (weights !== null) return;
   throw invalidAdapter(`${label} has no ${ADAPTER_WEIGHTS} (${found}).`);
-}
-
-/** Reads an adapter folder. */
-export async function readPeftFolder(files: FileSet): Promise<PeftRead> {
-  checkAdapterParts(files.label, files.names());
-  const text = await readText(files, ADAPTER_CONFIG, MAX_CONFIG_BYTES, 'ADAPTER_INVALID');
-  return readPeft(text, await openSafetensors(await files.open(ADAPTER_WEIGHTS)));
 }

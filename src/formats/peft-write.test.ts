@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { compareModulePaths } from './peft-order.ts';
-import { readPeftFolder } from './peft-read.ts';
+import { readPeftFolder } from './import-layout.ts';
 import { consumerWarnings, peftConfigText } from './peft-write.ts';
 import { adapterFiles, adapterFolder, testAdapter } from './testing-adapter.ts';
 import { memoryFileSet } from './file-set.ts';

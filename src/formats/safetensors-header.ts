@@ -151,7 +151,8 @@ function readSlot(file: string, name: string, value: JsonValue): TensorSlot {
 
 function readMetadata(file: string, value: JsonValue | undefined): Record<string, string> {
   const metadata = Object.create(null) as Record<string, string>;
-  if (value === undefined) return metadata;
+  // MLX writes null for none, as the upstream library reads it.
+  if (value === undefined || value === null) return metadata;
   if (!isJsonObject(value)) throw safetensorsError(file, '__metadata__ is not an object');
   for (const [key, text] of Object.entries(value)) {
     if (typeof text !== 'string') throw safetensorsError(file, `__metadata__.${key} is not a string`);

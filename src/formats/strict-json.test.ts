@@ -2,8 +2,10 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { decodeUtf8, parseStrictJson, parseStrictObject } from './strict-json.ts';
 
-const parse = (text: string, extra: { integersOnly?: boolean; maxItems?: number } = {}) =>
-  parseStrictJson(text, { what: 'x.json', ...extra });
+const parse = (
+  text: string,
+  extra: { integersOnly?: boolean; maxItems?: number; notFinite?: boolean } = {},
+) => parseStrictJson(text, { what: 'x.json', ...extra });
 
 describe('parseStrictJson', () => {
   it('agrees with JSON.parse on everything that JSON.stringify writes', () => {

@@ -41,12 +41,12 @@ export class PathRegister {
 
   /**
    * The path in its one form (composed accents, no `./` in front), or null for the root folder itself. `tar -C folder .`
-   * writes the root as `./` and everything in it with that prefix.
+   * writes the root as `./` and everything in it with that prefix; Python writes a root without a name as `/`.
    */
   add(raw: string, isFolder: boolean): string | null {
     let path = raw.normalize('NFC');
     if (isFolder) path = path.replace(/\/$/, '');
-    if (isFolder && path === '.') return null;
+    if (isFolder && (path === '.' || path === '')) return null;
     path = path.replace(/^\.\//, '');
     const problem = problemOf(path);
     const shown = JSON.stringify(path.slice(0, 80));

@@ -129,6 +129,7 @@ export function safetensorsCorpus(): CorpusCase[] {
       ),
     ),
     same(16, 'metadata a number', false, safetensorsFile({ __metadata__: { a: 1 }, ...good }, data(16))),
+    same(16, 'metadata null', true, safetensorsFile({ __metadata__: null, ...good }, data(16))),
     same(16, 'metadata nested', false, safetensorsFile({ __metadata__: { a: {} }, ...good }, data(16))),
     same(17, 'metadata a tensor', false, safetensorsFile({ __metadata__: entry([4], 0, 16) }, data(16))),
     same(18, 'no dtype', false, safetensorsFile({ a: { shape: [4], data_offsets: [0, 16] } }, data(16))),

@@ -5,7 +5,7 @@
 import { bytesSource } from '../../formats/bytes.ts';
 import { decodeFloats, isFloatDtype } from '../../formats/float-codec.ts';
 import { memoryFileSet } from '../../formats/file-set.ts';
-import { readPeftFolder } from '../../formats/peft-read.ts';
+import { readPeftFolder } from '../../formats/import-layout.ts';
 import { openSafetensors } from '../../formats/safetensors-read.ts';
 import type { TensorSource } from '../../formats/tensors.ts';
 import { Generator } from '../generate/generator.ts';
