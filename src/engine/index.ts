@@ -23,6 +23,7 @@ export {
   type FinetuneResult,
   type RunPosition,
 } from './train/finetune.ts';
+export { scheduleFactor, type Schedule } from './train/schedule.ts';
 export {
   DEFAULT_FINETUNE,
   DEFAULT_GENERATE,

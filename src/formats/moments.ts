@@ -1,6 +1,7 @@
 /** Both Adam moments of an adapter, and the checks that they belong to it. */
 import { StudioError } from '../errors.ts';
 import type { Adapter, AdapterTensor } from './adapter.ts';
+import { countNonFinite, encodeFloats } from './float-codec.ts';
 
 /** Named and ordered as the adapter's tensors. */
 export interface Moments {
@@ -62,16 +63,17 @@ export function checkLikeAdapter(
 export function checkTensor(
   what: string,
   parameter: Pick<AdapterTensor, 'shape'>,
-  tensor: { shape: readonly number[]; data: Float32Array },
+  tensor: { shape: readonly number[]; data: Float32Array<ArrayBuffer> },
 ): void {
   const { shape } = parameter;
   if (!sameShape(shape, tensor.shape) || tensor.data.length !== shape[0] * shape[1]) {
     throw invalidState(`${what} has the shape [${tensor.shape.join(', ')}], not [${shape.join(', ')}]`);
   }
-  if (!tensor.data.every(Number.isFinite)) throw invalidState(`${what} holds values that are not finite`);
+  const bytes = encodeFloats('F32', tensor.data);
+  if (countNonFinite('F32', bytes) > 0) throw invalidState(`${what} holds values that are not finite`);
 }
 
 /** Second moments are sums of squares. */
 export function checkNotNegative(what: string, data: Float32Array): void {
-  if (data.some((value) => value < 0)) throw invalidState(`${what} holds negative values`);
+  for (const value of data) if (value < 0) throw invalidState(`${what} holds negative values`);
 }
