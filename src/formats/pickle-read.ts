@@ -238,7 +238,7 @@ class Unpickler {
   }
 
   #tuple(items: readonly Item[]): void {
-    this.#push({ kind: 'tuple', items }, COST.list + COST.slot * items.length);
+    this.#push({ kind: 'tuple', items }, COST.tuple + COST.slot * items.length);
   }
 
   #append(items: readonly Item[]): void {

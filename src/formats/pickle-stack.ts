@@ -18,7 +18,7 @@ export const PICKLE_LIMITS = {
 } as const;
 
 /** Estimates of what a value takes. */
-export const COST = { small: 24, list: 40, dict: 192, slot: 8, member: 48, tensor: 160 } as const;
+export const COST = { small: 24, list: 48, tuple: 88, dict: 192, slot: 8, member: 48, tensor: 160 } as const;
 
 /** Something that a file names: a class or function of Python, known here by its name alone. */
 export class Tag {
