@@ -3,12 +3,12 @@ import { createBatchBuffer, writeBatch } from '../src/engine/gpu/batch.ts';
 import { BufferPool } from '../src/engine/gpu/buffers.ts';
 import { KernelCache } from '../src/engine/gpu/kernels.ts';
 import { externalTensor, PlanBuilder } from '../src/engine/gpu/plan.ts';
-import { SubmitPace } from '../src/engine/gpu/plan-run.ts';
 import { blockBytes, packBlocks } from '../src/engine/model/packing.ts';
 import type { PackedWeight } from '../src/engine/model/weights.ts';
 import { gemmBackward, gemmForward, type GemmVariant } from '../src/engine/ops/gemm.ts';
 import type { FloatDtype } from '../src/formats/tensors.ts';
 import { randomBf16, randomFloats } from './random.ts';
+import { dispatchesOf, replay } from './replay.ts';
 import type { Subject } from './timing.ts';
 
 export type Direction = 'forward' | 'backward';
@@ -20,14 +20,10 @@ export interface ProductShape {
   dtype: FloatDtype;
 }
 
-/** Dispatches per submit, so that the submit itself does not count. */
-const DISPATCHES = 4;
-
 /** Makes products on one device; `dispose` frees what they hold. */
 export class ProductBench {
   readonly device: GPUDevice;
   readonly #kernels: KernelCache;
-  readonly #pace = new SubmitPace();
   #pool: BufferPool;
   #batch: GPUBuffer | undefined;
 
@@ -35,8 +31,6 @@ export class ProductBench {
     this.device = device;
     this.#kernels = kernels;
     this.#pool = new BufferPool(device);
-    // One submit each: nothing is cut.
-    this.#pace.flopsPerMs = Number.MAX_SAFE_INTEGER;
   }
 
   /** A product with random inputs as a subject. */
@@ -50,19 +44,11 @@ export class ProductBench {
       externalTensor(label, this.#pool.createWith(label, randomFloats(cols, tokens * cols)), tokens, cols);
     const x = matrix('x', shape.in);
     const y = matrix('y', shape.out);
-    for (let i = 0; i < DISPATCHES; i++) {
-      if (direction === 'forward') gemmForward(plan, { x, weight }, y, { variant });
-      else gemmBackward(plan, { dy: y, weight, accumulate: false }, x, { variant });
-    }
-    const built = await plan.build(`${direction} ${variant}`);
-    return {
-      name: `${direction} ${variant}`,
-      flops: built.flops(),
-      run: async (repeats) => {
-        for (let i = 0; i < repeats; i++) built.run(this.#pace);
-        await this.device.queue.onSubmittedWorkDone();
-      },
-    };
+    if (direction === 'forward') gemmForward(plan, { x, weight }, y, { variant });
+    else gemmBackward(plan, { dy: y, weight, accumulate: false }, x, { variant });
+    const name = `${direction} ${variant}`;
+    const built = await plan.build(name);
+    return replay(this.device, name, dispatchesOf(built.steps));
   }
 
   #weight(shape: ProductShape): PackedWeight {

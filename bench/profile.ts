@@ -3,16 +3,15 @@ import { buildOptimizerPlan, buildStepPlan } from '../src/engine/train/plans.ts'
 import { AdapterState } from '../src/engine/train/adapter-state.ts';
 import { StepInputs } from '../src/engine/train/step-inputs.ts';
 import { externalWords } from '../src/engine/gpu/plan.ts';
-import type { Plan, PlanStep } from '../src/engine/gpu/plan-run.ts';
+import type { Plan } from '../src/engine/gpu/plan-run.ts';
 import { ADAM_HYPER_WORDS, writeAdamHyper } from '../src/engine/ops/adamw.ts';
 import { DEFAULT_FINETUNE, type BaseModel } from '../src/engine/index.ts';
 import type { Context } from './context.ts';
 import { loadRandom, loraSettings, smolConfig } from './model.ts';
+import { dispatchesOf, replay, type Dispatch } from './replay.ts';
 import { randomBatch } from './step.ts';
 import { fixed, percent, table } from './table.ts';
-import { takeTurns, type Subject } from './timing.ts';
-
-type Dispatch = Extract<PlanStep, { pipeline: GPUComputePipeline }>;
+import { takeTurns } from './timing.ts';
 
 interface ProfileEntry {
   kernel: string;
@@ -29,8 +28,7 @@ interface ProfileEntry {
 function groups(plans: readonly Plan[]): { kernel: string; grid: string; steps: Dispatch[] }[] {
   const pipelines = new Map<GPUComputePipeline, number>();
   const found = new Map<string, { kernel: string; grid: string; steps: Dispatch[] }>();
-  for (const step of plans.flatMap((plan) => plan.steps)) {
-    if ('clear' in step) continue;
+  for (const step of plans.flatMap((plan) => dispatchesOf(plan.steps))) {
     const pipeline = pipelines.get(step.pipeline) ?? pipelines.size;
     pipelines.set(step.pipeline, pipeline);
     const grid = step.grid.join(' x ');
@@ -41,27 +39,6 @@ function groups(plans: readonly Plan[]): { kernel: string; grid: string; steps: 
     found.set(key, group);
   }
   return [...found.values()];
-}
-
-function subjectOf(device: GPUDevice, name: string, steps: readonly Dispatch[]): Subject {
-  return {
-    name,
-    flops: steps.reduce((sum, { flops }) => sum + flops, 0),
-    run: async (repeats) => {
-      const encoder = device.createCommandEncoder();
-      const pass = encoder.beginComputePass();
-      for (let i = 0; i < repeats; i++) {
-        for (const { pipeline, bindGroup, grid } of steps) {
-          pass.setPipeline(pipeline);
-          pass.setBindGroup(0, bindGroup);
-          pass.dispatchWorkgroups(...grid);
-        }
-      }
-      pass.end();
-      device.queue.submit([encoder.finish()]);
-      await device.queue.onSubmittedWorkDone();
-    },
-  };
 }
 
 async function profile(context: Context, model: BaseModel, tokens: number): Promise<ProfileEntry[]> {
@@ -80,7 +57,7 @@ async function profile(context: Context, model: BaseModel, tokens: number): Prom
   const entries: ProfileEntry[] = [];
   for (const { kernel, grid, steps } of groups(plans)) {
     const [timing] = await takeTurns(
-      [subjectOf(device, kernel, steps)],
+      [replay(device, kernel, steps)],
       context.quick ? 3 : 7,
       context.cpuClock,
     );
