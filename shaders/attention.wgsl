@@ -26,8 +26,6 @@ struct Params {
 @group(0) @binding(6) var<storage, read_write> out: array<vec4f>;  // [tokens, heads * headDim]
 @group(0) @binding(7) var<storage, read_write> lse: array<f32>;    // [tokens, heads]
 
-const MASKED = -1e30;
-
 // A query row: where it lies in q and out, where in lse, and the keys it sees.
 struct Query { at: u32, stat: u32, lowest: u32, highest: u32 }
 
@@ -38,27 +36,6 @@ fn query(row: u32, kv: u32) -> Query {
   let start = select(seg_start[token], 0u, params.cached == 1u);
   let at = (token * params.group * params.kv_heads + head) * params.head4;
   return Query(at, token * params.lse_stride + head, lowest_key(start, key, params.window), key);
-}
-
-// The running softmax of a query row: weights of the last 16 keys, and what shrinks the sum before them.
-struct Soft { peak: f32, total: f32, shrink: f32, p: mat4x4f }
-
-fn soften(r: Query, keys: vec4u, s: mat4x4f, before: Soft) -> Soft {
-  let ok0 = within(keys, r.lowest, r.highest);
-  let ok1 = within(keys + 4u, r.lowest, r.highest);
-  let ok2 = within(keys + 8u, r.lowest, r.highest);
-  let ok3 = within(keys + 12u, r.lowest, r.highest);
-  let s0 = select(vec4f(MASKED), s[0] * params.scale, ok0);
-  let s1 = select(vec4f(MASKED), s[1] * params.scale, ok1);
-  let s2 = select(vec4f(MASKED), s[2] * params.scale, ok2);
-  let s3 = select(vec4f(MASKED), s[3] * params.scale, ok3);
-  let top = max(max(s0, s1), max(s2, s3));
-  let peak = max(before.peak, max(max(top.x, top.y), max(top.z, top.w)));
-  let p = mat4x4f(weights(s0, vec4f(peak), ok0), weights(s1, vec4f(peak), ok1),
-                  weights(s2, vec4f(peak), ok2), weights(s3, vec4f(peak), ok3));
-  let sum = (p[0] + p[1]) + (p[2] + p[3]);
-  let shrink = exp(before.peak - peak);
-  return Soft(peak, fma(before.total, shrink, (sum.x + sum.y) + (sum.z + sum.w)), shrink, p);
 }
 
 @compute @workgroup_size(WG)
@@ -108,10 +85,10 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
       s2 = dots16(ka, kb, kc, kd, q[r2.at + i], s2);
       s3 = dots16(ka, kb, kc, kd, q[r3.at + i], s3);
     }
-    t0 = soften(r0, keys, s0, t0);
-    t1 = soften(r1, keys, s1, t1);
-    t2 = soften(r2, keys, s2, t2);
-    t3 = soften(r3, keys, s3, t3);
+    t0 = soften(keys, r0.lowest, r0.highest, s0 * params.scale, t0);
+    t1 = soften(keys, r1.lowest, r1.highest, s1 * params.scale, t1);
+    t2 = soften(keys, r2.lowest, r2.highest, s2 * params.scale, t2);
+    t3 = soften(keys, r3.lowest, r3.highest, s3 * params.scale, t3);
     for (var i = 0u; i < params.head4; i++) {
       let va = mat4x4f(v[a.x + i], v[a.y + i], v[a.z + i], v[a.w + i]);
       let vb = mat4x4f(v[b.x + i], v[b.y + i], v[b.z + i], v[b.w + i]);

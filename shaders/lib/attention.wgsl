@@ -39,3 +39,26 @@ fn within(rows: vec4u, lowest: u32, highest: u32) -> vec4<bool> {
 fn weights(s: vec4f, lse: vec4f, ok: vec4<bool>) -> vec4f {
   return select(vec4f(), exp(min(s - lse, vec4f())), ok);
 }
+
+const MASKED = -1e30;
+
+// The running softmax of a query row: weights of the last 16 keys, and what shrinks the sum before them.
+struct Soft { peak: f32, total: f32, shrink: f32, p: mat4x4f }
+
+fn soften(keys: vec4u, lowest: u32, highest: u32, s: mat4x4f, before: Soft) -> Soft {
+  let ok0 = within(keys, lowest, highest);
+  let ok1 = within(keys + 4u, lowest, highest);
+  let ok2 = within(keys + 8u, lowest, highest);
+  let ok3 = within(keys + 12u, lowest, highest);
+  let s0 = select(vec4f(MASKED), s[0], ok0);
+  let s1 = select(vec4f(MASKED), s[1], ok1);
+  let s2 = select(vec4f(MASKED), s[2], ok2);
+  let s3 = select(vec4f(MASKED), s[3], ok3);
+  let top = max(max(s0, s1), max(s2, s3));
+  let peak = max(before.peak, max(max(top.x, top.y), max(top.z, top.w)));
+  let p = mat4x4f(weights(s0, vec4f(peak), ok0), weights(s1, vec4f(peak), ok1),
+                  weights(s2, vec4f(peak), ok2), weights(s3, vec4f(peak), ok3));
+  let sum = (p[0] + p[1]) + (p[2] + p[3]);
+  let shrink = exp(before.peak - peak);
+  return Soft(peak, fma(before.total, shrink, (sum.x + sum.y) + (sum.z + sum.w)), shrink, p);
+}

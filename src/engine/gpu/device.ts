@@ -58,6 +58,14 @@ export function subgroupConstants(device: GPUDevice): { LANES: number; WIDTH: nu
   };
 }
 
+/**
+ * Whether subgroups are the vector lanes of a CPU: such a device loads lane by lane, so that handing values around in the
+ * subgroup wins by far over loading them again.
+ */
+export function loadsByLane(device: GPUDevice): boolean {
+  return subgroupConstants(device)?.WIDTH === 8;
+}
+
 /** Describes an adapter for people. */
 export function describeAdapter(adapter: GPUAdapter): DeviceInfo {
   const { vendor, architecture, device, description } = adapter.info;

@@ -1,7 +1,7 @@
 /** Chooses the variant of a product for its shape: few rows take the plain kernel, many the measured winner. */
 import { variantsFor, type GemmVariant } from '../ops/gemm.ts';
 import type { PickVariant } from '../ops/linear.ts';
-import { subgroupConstants } from './device.ts';
+import { loadsByLane } from './device.ts';
 
 /** Winners of the autotuner by product; all variants give the same bits, so a choice never changes a result. */
 export interface Tuning {
@@ -9,15 +9,9 @@ export interface Tuning {
   backward: GemmVariant;
 }
 
-/** Workgroups of subgroups that are the vector lanes of a CPU: a software adapter. */
-const CPU_WIDTH = 8;
-
-/**
- * The choice for a device that nothing was measured on. A software adapter loads lane by lane, so handing rows around in
- * the subgroup wins by far; elsewhere blocks of 8 rows are sound (engine.md section 10).
- */
+/** The choice for a device that nothing was measured on: blocks of 8 rows are sound (engine.md section 10). */
 export function defaultTuning(device: GPUDevice): Tuning {
-  const variant = subgroupConstants(device)?.WIDTH === CPU_WIDTH ? '16x1' : '8x2';
+  const variant = loadsByLane(device) ? '16x1' : '8x2';
   return { forward: variant, backward: variant };
 }
 

@@ -55,11 +55,19 @@ const CASES: {
   { name: 'large scores', lengths: [19], heads: 2, kvHeads: 1, headDim: 16, window: null, spread: 60 },
 ];
 
-for (const { name, lengths, heads, kvHeads, headDim, window, spread = 1 } of CASES) {
-  gpuTest(`attention forward and backward: ${name}`, async (bench) => {
+/** Both kernels of each pass: rows loaded by every invocation, or shared in the subgroup. */
+const VARIANTS = [false, true].map((subgroups) => ({
+  subgroups,
+  how: subgroups ? 'shared in the subgroup' : 'each for itself',
+}));
+
+for (const { subgroups, how, name, lengths, heads, kvHeads, headDim, window, spread = 1 } of CASES.flatMap(
+  (entry) => VARIANTS.map((variant) => ({ ...entry, ...variant })),
+)) {
+  gpuTest(`attention forward and backward: ${name}, ${how}`, async (bench) => {
     const { segStart, segEnd } = segments(lengths);
     const rows = segStart.length;
-    const shape: AttentionShape = { heads, kvHeads, headDim, scale: 1 / Math.sqrt(headDim), window };
+    const shape = { heads, kvHeads, headDim, scale: 1 / Math.sqrt(headDim), window, subgroups };
     const q = randomValues(1, rows * heads * headDim, spread);
     const k = randomValues(2, rows * kvHeads * headDim);
     const v = randomValues(3, rows * kvHeads * headDim);
@@ -91,60 +99,65 @@ for (const { name, lengths, heads, kvHeads, headDim, window, spread = 1 } of CAS
   });
 }
 
-gpuTest('attention reads no rows past the used ones', async (bench) => {
-  const [bucket, used] = [8, 5];
-  const shape: AttentionShape = { heads: 2, kvHeads: 1, headDim: 8, scale: 0.5, window: null };
-  const { segStart, segEnd } = segments([2, 3, 3]);
-  const q = randomValues(5, bucket * 16);
-  const k = randomValues(6, bucket * 8);
-  const v = randomValues(7, bucket * 8);
-  const dOut = randomValues(8, bucket * 16);
-  const past = (values: Float32Array, cols: number): Float32Array =>
-    values.map((value, i) => (i < used * cols ? value : NaN));
-  const inputs = {
-    q: bench.matrix('q', bucket, 16, past(q, 16)),
-    k: bench.matrix('k', bucket, 8, past(k, 8)),
-    v: bench.matrix('v', bucket, 8, past(v, 8)),
-    dOut: bench.matrix('dOut', bucket, 16, past(dOut, 16)),
-    segStart: bench.words('segStart', segStart),
-    segEnd: bench.words('segEnd', segEnd),
-  };
-  const { out, lse } = attention(bench.plan, inputs.q, inputs.k, inputs.v, inputs.segStart, shape);
-  const { dq, dk, dv } = attentionBackward(bench.plan, { ...inputs, out, lse }, shape);
-  const got = await bench.run([out, dq, dk, dv], { tokens: used });
-  const visible = visibleKeys(segStart.slice(0, used), null);
-  const want = attentionReference(q, k, v, visible, shape);
-  const wantBack = attentionBackwardReference(dOut, q, k, v, visible, shape);
-  [want.out, wantBack.dq, wantBack.dk, wantBack.dv].forEach((values, i) => {
-    const cols = i < 2 ? 16 : 8;
-    expectClose(got[i]?.slice(0, used * cols) ?? [], values.slice(0, used * cols));
+for (const { subgroups, how } of VARIANTS) {
+  gpuTest(`attention reads no rows past the used ones, ${how}`, async (bench) => {
+    const [bucket, used] = [8, 5];
+    const shape = { heads: 2, kvHeads: 1, headDim: 8, scale: 0.5, window: null, subgroups };
+    const { segStart, segEnd } = segments([2, 3, 3]);
+    const q = randomValues(5, bucket * 16);
+    const k = randomValues(6, bucket * 8);
+    const v = randomValues(7, bucket * 8);
+    const dOut = randomValues(8, bucket * 16);
+    const past = (values: Float32Array, cols: number): Float32Array =>
+      values.map((value, i) => (i < used * cols ? value : NaN));
+    const inputs = {
+      q: bench.matrix('q', bucket, 16, past(q, 16)),
+      k: bench.matrix('k', bucket, 8, past(k, 8)),
+      v: bench.matrix('v', bucket, 8, past(v, 8)),
+      dOut: bench.matrix('dOut', bucket, 16, past(dOut, 16)),
+      segStart: bench.words('segStart', segStart),
+      segEnd: bench.words('segEnd', segEnd),
+    };
+    const { out, lse } = attention(bench.plan, inputs.q, inputs.k, inputs.v, inputs.segStart, shape);
+    const { dq, dk, dv } = attentionBackward(bench.plan, { ...inputs, out, lse }, shape);
+    const got = await bench.run([out, dq, dk, dv], { tokens: used });
+    const visible = visibleKeys(segStart.slice(0, used), null);
+    const want = attentionReference(q, k, v, visible, shape);
+    const wantBack = attentionBackwardReference(dOut, q, k, v, visible, shape);
+    [want.out, wantBack.dq, wantBack.dk, wantBack.dv].forEach((values, i) => {
+      const cols = i < 2 ? 16 : 8;
+      expectClose(got[i]?.slice(0, used * cols) ?? [], values.slice(0, used * cols));
+    });
   });
-});
+}
 
-for (const { rows, keyOffset, window } of [
+for (const { subgroups, how, rows, keyOffset, window } of [
   { rows: 1, keyOffset: 0, window: null },
   { rows: 1, keyOffset: 37, window: null },
   { rows: 7, keyOffset: 20, window: null },
   { rows: 3, keyOffset: 18, window: 4 },
-]) {
-  gpuTest(`attention over a cache: ${rows} rows behind ${keyOffset}, window ${window}`, async (bench) => {
-    const shape: AttentionShape = { heads: 6, kvHeads: 2, headDim: 16, scale: 0.25, window };
-    const maxLen = 41;
-    const q = randomValues(9, rows * 96);
-    const k = randomValues(10, maxLen * 32);
-    const v = randomValues(11, maxLen * 32);
-    const { out } = attention(
-      bench.plan,
-      bench.matrix('q', rows, 96, q),
-      bench.matrix('k', maxLen, 32, k),
-      bench.matrix('v', maxLen, 32, v),
-      bench.words('segStart', new Uint32Array(rows)),
-      { ...shape, cached: true },
-    );
-    const [got = []] = await bench.run([out], { tokens: rows, keyOffset });
-    const visible = visibleKeys(new Uint32Array(rows), window, keyOffset);
-    expectClose(got, attentionReference(q, k, v, visible, shape).out);
-  });
+].flatMap((entry) => VARIANTS.map((variant) => ({ ...entry, ...variant })))) {
+  gpuTest(
+    `attention over a cache: ${rows} rows behind ${keyOffset}, window ${window}, ${how}`,
+    async (bench) => {
+      const shape = { heads: 6, kvHeads: 2, headDim: 16, scale: 0.25, window, subgroups };
+      const maxLen = 41;
+      const q = randomValues(9, rows * 96);
+      const k = randomValues(10, maxLen * 32);
+      const v = randomValues(11, maxLen * 32);
+      const { out } = attention(
+        bench.plan,
+        bench.matrix('q', rows, 96, q),
+        bench.matrix('k', maxLen, 32, k),
+        bench.matrix('v', maxLen, 32, v),
+        bench.words('segStart', new Uint32Array(rows)),
+        { ...shape, cached: true },
+      );
+      const [got = []] = await bench.run([out], { tokens: rows, keyOffset });
+      const visible = visibleKeys(new Uint32Array(rows), window, keyOffset);
+      expectClose(got, attentionReference(q, k, v, visible, shape).out);
+    },
+  );
 }
 
 test('the gradients of the reference agree with central differences', () => {

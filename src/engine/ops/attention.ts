@@ -2,6 +2,8 @@
  * Causal attention with grouped query heads over packed sequences, without a [tokens, tokens] matrix
  * (FlashAttention: Dao et al. 2022, arXiv 2205.14135): scores are recomputed from q, k and the log-sum-exp.
  */
+import { loadsByLane, subgroupConstants } from '../gpu/device.ts';
+import type { KernelSpec } from '../gpu/kernels.ts';
 import { paddedCols, type PlanBuilder, type TensorRef } from '../gpu/plan.ts';
 import { flatGrid } from './rows.ts';
 import { checkSameShape, checkShape } from './shapes.ts';
@@ -18,6 +20,8 @@ export interface AttentionOptions {
   window: number | null;
   /** k and v are caches `[maxLen, …]` of one sequence, and query row t sits at their row `batch.keyOffset + t`. */
   cached?: boolean;
+  /** Load rows for each other in the subgroup; by default where that pays. Needs a device with subgroups. */
+  subgroups?: boolean;
 }
 
 export interface AttentionInputs {
@@ -37,6 +41,8 @@ export interface AttentionInputs {
 const NO_WINDOW = 0xffffffff;
 /** Rows (queries or keys) of one invocation. */
 const BLOCK = 4;
+/** Below this, most invocations of a subgroup would only load for others. */
+const FEW_ROWS = 24;
 
 /**
  * Records attention of q `[tokens, heads * headDim]` over k and v `[tokens, kvHeads * headDim]`: token t sees rows
@@ -55,11 +61,12 @@ export function attention(
   checkShapes('attention', q, k, v, options);
   const out = plan.tensor('attention', q.rows, q.cols);
   const lse = plan.tensor('attention lse', q.rows, heads);
+  const shape = kernelShape(plan, 'attention', (q.rows * heads) / kvHeads, options);
   plan.dispatch({
-    kernel: { name: 'attention', constants: { WG: workgroup(q.rows * heads) } },
+    kernel: shape.kernel,
     bindings: { q, k, v, seg_start: segStart, out, lse },
     params: { ...params, lse_stride: paddedCols(heads), cached: cached ? 1 : 0 },
-    grid: blockGrid((q.rows * heads) / kvHeads, kvHeads, q.rows * heads),
+    grid: shape.grid,
     flops: 2 * productFlops(q, k, cached),
   });
   return { out, lse };
@@ -94,20 +101,22 @@ export function attentionBackward(
     grid: flatGrid(q.rows * heads),
   });
   const dq = plan.tensor('attention dq', q.rows, q.cols);
+  const shapeQ = kernelShape(plan, 'attention-backward-q', (q.rows * heads) / kvHeads, options);
   plan.dispatch({
-    kernel: { name: 'attention-backward-q', constants: { WG: workgroup(q.rows * heads) } },
+    kernel: shapeQ.kernel,
     bindings: { q, k, v, d_out: dOut, stats, seg_start: segStart, dq },
     params,
-    grid: blockGrid((q.rows * heads) / kvHeads, kvHeads, q.rows * heads),
+    grid: shapeQ.grid,
     flops: 3 * productFlops(q, k, false),
   });
   const dk = plan.tensor('attention dk', k.rows, k.cols);
   const dv = plan.tensor('attention dv', k.rows, k.cols);
+  const shapeKv = kernelShape(plan, 'attention-backward-kv', q.rows, options);
   plan.dispatch({
-    kernel: { name: 'attention-backward-kv', constants: { WG: workgroup(q.rows * kvHeads) } },
+    kernel: shapeKv.kernel,
     bindings: { q, k, v, d_out: dOut, stats, seg_end: segEnd, dk, dv },
     params,
-    grid: blockGrid(q.rows, kvHeads, q.rows * kvHeads),
+    grid: shapeKv.grid,
     flops: 4 * productFlops(q, k, false),
   });
   return { dq, dk, dv };
@@ -117,6 +126,28 @@ export function attentionBackward(
 function workgroup(rows: number): number {
   if (rows >= BLOCK * 32 * 128) return 32;
   return rows >= BLOCK * 16 * 128 ? 16 : 8;
+}
+
+/** The kernel and its grid for `rows` per key/value head: queries of its group, or keys. */
+function kernelShape(
+  plan: PlanBuilder,
+  name: string,
+  rows: number,
+  { kvHeads, subgroups }: AttentionOptions,
+): { kernel: KernelSpec; grid: [number, number, number] } {
+  const { device } = plan.pool;
+  const lanes = subgroupConstants(device);
+  if (lanes && (subgroups ?? (loadsByLane(device) && rows >= FEW_ROWS))) {
+    const constants = { LANES: Math.min(8, lanes.LANES), WIDTH: lanes.WIDTH };
+    return {
+      kernel: { name: `${name}-lanes`, constants },
+      grid: [Math.ceil(rows / (BLOCK * lanes.WIDTH)), kvHeads, 1],
+    };
+  }
+  return {
+    kernel: { name, constants: { WG: workgroup(rows * kvHeads) } },
+    grid: blockGrid(rows, kvHeads, rows * kvHeads),
+  };
 }
 
 function blockGrid(rows: number, kvHeads: number, allRows: number): [number, number, number] {
