@@ -22,11 +22,11 @@ import { RECORD_VERSION, type CheckpointRecord, type Tombstone } from './records
 import { throwIfCancelled } from './stage.ts';
 import { damagedError, findDamage, noteVerification } from './verify.ts';
 
-export type SavePhase = 'staged' | 'stored' | 'committed' | 'verified';
+export type SavePhase = 'copied' | 'staged' | 'stored' | 'committed' | 'verified';
 
 export interface SaveOptions {
   signal?: AbortSignal;
-  /** Told as each phase ends. From `staged` on the caller's buffers are free again. */
+  /** Told as each phase ends. From `copied` on the caller's buffers are free again, and training may go on. */
   onPhase?: (phase: SavePhase) => void;
   /** Read everything back before the save is over; default true. */
   verify?: boolean;
@@ -161,6 +161,7 @@ async function save(
     chunkBytes,
     newHash: () => backend.newHash(),
     signal,
+    onCopied: () => ended('copied'),
   });
   ended('staged');
   let missing: StoredChunk[] = [];

@@ -13,6 +13,8 @@ import { throwIfCancelled } from './stage.ts';
 
 interface Ticket {
   file: string;
+  /** Of the lock. */
+  name: string;
   mode: LockRequest['mode'];
   /** Null while the number is being chosen. */
   number: number | null;
@@ -29,11 +31,12 @@ const HOST =
 /** Choosing a number takes no time; who is stopped in the middle of it holds the others up no longer than this. */
 const CHOOSING_MS = 2000;
 
-function parse(name: string, file: string): Ticket | null {
-  const [lock, mode, number, pid, start, here, host, random] = file.split('~');
-  if (lock !== name || random === undefined || (mode !== 'exclusive' && mode !== 'shared')) return null;
+function parse(file: string): Ticket | null {
+  const [name = '', mode, number, pid, start, here, host, random] = file.split('~');
+  if (random === undefined || (mode !== 'exclusive' && mode !== 'shared')) return null;
   return {
     file,
+    name,
     mode,
     number: number === 'choosing' ? null : Number(number),
     owner: [pid, start, here, host, random].join('~'),
@@ -47,13 +50,13 @@ function isAlive(ticket: Ticket): boolean {
   return pid === String(process.pid) ? start === MY_START : isRunning(Number(pid), start);
 }
 
-/** The tickets for a lock whose owners live; files of the others are removed. */
-function ticketsFor(dir: string, name: string): Ticket[] {
+/** The tickets whose owners live, of one lock or of all; files of the others are removed. */
+function ticketsFor(dir: string, name: string | null): Ticket[] {
   const found = new Map<string, Ticket>();
   // A file that appears while a folder is read may be missed. Read twice: who is missed then chose after us.
   for (const file of [...readdirSync(dir), ...readdirSync(dir)]) {
-    const ticket = parse(name, file);
-    if (ticket !== null) found.set(file, ticket);
+    const ticket = parse(file);
+    if (ticket !== null && (name === null || ticket.name === name)) found.set(file, ticket);
   }
   return [...found.values()].filter((ticket) => {
     if (isAlive(ticket)) return true;
@@ -87,6 +90,7 @@ function before(dir: string, name: string, mine: Ticket): Ticket[] {
 /** Locks as files in `dir`, which is made when it is missing. */
 export function folderLocks(dir: string): StoreLocks {
   mkdirSync(dir, { recursive: true });
+  ticketsFor(dir, null);
   const me = [String(process.pid), MY_START, HERE, HOST].join('~');
 
   function takeNumber(name: string, mode: LockRequest['mode']): Ticket {
@@ -100,7 +104,7 @@ export function folderLocks(dir: string): StoreLocks {
     const choosing = put('choosing');
     try {
       const number = nextNumber(dir, name);
-      return { file: put(String(number)), mode, number, owner };
+      return { file: put(String(number)), name, mode, number, owner };
     } finally {
       rmSync(join(dir, choosing), { force: true });
     }

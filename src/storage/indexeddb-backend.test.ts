@@ -1,33 +1,16 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { startTestBrowser, type TestBrowser } from '../testing/browser.ts';
+import { startTestBrowser, untilReady, type TestBrowser } from '../testing/browser.ts';
 import { careCases } from './store-care.suite.ts';
 import { damageCases } from './store-damage.suite.ts';
 import { storeCases } from './store.suite.ts';
-import type { inBrowser as InBrowser } from './testing-in-browser.ts';
+import { callInPage as call, type PageTools as Tools } from './testing-page.ts';
 
-type Tools = typeof InBrowser;
 type Page = TestBrowser['page'];
 const CASES = [...storeCases, ...damageCases, ...careCases];
 let browser: TestBrowser;
 /** Each test has a database of its own. */
 let name = '';
 let count = 0;
-
-/** Calls one of the functions of the page's module. */
-function call<K extends keyof Tools>(
-  page: Page,
-  tool: K,
-  ...args: Parameters<Tools[K]>
-): Promise<Awaited<ReturnType<Tools[K]>>> {
-  return page.evaluate(
-    ([key, values]) => {
-      const tools = (globalThis as unknown as { inBrowser: Record<string, (...a: unknown[]) => unknown> })
-        .inBrowser;
-      return tools[key]?.(...values) as never;
-    },
-    [tool, args] as const,
-  );
-}
 
 beforeAll(async () => {
   browser = await startTestBrowser('/src/storage/testing-in-browser.ts');
@@ -42,7 +25,7 @@ async function openTab(url: string, prepare?: (page: Page) => Promise<void>): Pr
   const page = await browser.page.context().newPage();
   await prepare?.(page);
   await page.goto(url);
-  while (!(await page.evaluate(() => 'inBrowser' in globalThis))) await page.waitForTimeout(20);
+  await untilReady(page);
   return page;
 }
 

@@ -183,6 +183,7 @@ class IndexedDbBackend implements StoreBackend {
   }
 
   async estimate(): Promise<SpaceEstimate | null> {
+    if (!('storage' in navigator)) return null;
     const { usage, quota } = await navigator.storage.estimate();
     return usage === undefined || quota === undefined ? null : { usage, quota };
   }

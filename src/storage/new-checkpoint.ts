@@ -15,7 +15,7 @@ export interface NewCheckpoint {
   kind: CheckpointRecord['kind'];
   /** Why it is saved: `steps`, `best`, `manual`, ... */
   trigger: string;
-  /** Every file but checkpoint.json. Read once, while staging; may be changed as soon as that is over. */
+  /** Every file but checkpoint.json. Copied first of all, and free to change after that. */
   parts: readonly NewPart[];
   /**
    * What checkpoint.json says besides; the store adds ids, name, times and hashes. A text is one that came with an

@@ -13,6 +13,8 @@ export interface PrepareOptions {
   chunkBytes: number;
   newHash: () => RunningHash;
   signal?: AbortSignal | undefined;
+  /** Told once nothing more is asked of the input's parts. */
+  onCopied: () => void;
 }
 
 /** When a checkpoint made to last so long ends, from now on. */
@@ -33,7 +35,7 @@ export async function prepareCheckpoint(input: NewCheckpoint, options: PrepareOp
   const createdAt = new Date(now).toISOString();
   const manifest = manifestPart(input, { id, runId, createdAt }, parts);
   if (manifest !== null) {
-    const first = await stageParts([manifest.part], options);
+    const first = await stageParts([manifest.part], { ...options, onCopied: undefined });
     for (const [sha256, chunk] of first.chunks) chunks.set(sha256, chunk);
     parts.unshift(...first.parts);
   }

@@ -64,39 +64,56 @@ async function* privateCopies(
   if (done !== size) throw wrongSize();
 }
 
-async function stagePart(
-  part: NewPart,
+interface CopiedPart {
+  part: NewPart;
+  encoding: string;
+  copies: Chunk[];
+  /** Of the content, where that is not what is stored. */
+  contentSha256: string | null;
+}
+
+/** Everything that is asked of the caller's part, which may change from then on. */
+async function copyPart(part: NewPart, options: StageOptions): Promise<CopiedPart> {
+  const { path, stored } = part;
+  const copies: Chunk[] = [];
+  const source = stored ?? part;
+  for await (const copy of privateCopies(path, source.size, source.chunks(), options)) copies.push(copy);
+  if (stored === undefined) return { part, encoding: 'raw', copies, contentSha256: null };
+  const hash = options.newHash();
+  for await (const copy of privateCopies(path, part.size, part.chunks(), options)) hash.update(copy);
+  return { part, encoding: stored.encoding, copies, contentSha256: hash.hex() };
+}
+
+async function hashPart(
+  { part, encoding, copies, contentSha256 }: CopiedPart,
   chunks: Map<string, StoredChunk>,
   options: StageOptions,
 ): Promise<PartRecord> {
-  const stored = part.stored ?? { size: part.size, encoding: 'raw', chunks: () => part.chunks() };
   const refs: ChunkRef[] = [];
-  // One chunk of a raw part has the part's own hash: no second pass over it.
-  const hash = part.stored === undefined && part.size > options.chunkBytes ? options.newHash() : null;
-  for await (const bytes of privateCopies(part.path, stored.size, stored.chunks(), options)) {
+  // A part of one chunk has the chunk's own hash: no second pass over it.
+  const hash = contentSha256 === null && copies.length !== 1 ? options.newHash() : null;
+  for (const bytes of copies) {
+    throwIfCancelled(options.signal, 'Saving');
     const sha256 = await digestHex(bytes);
     hash?.update(bytes);
     refs.push({ sha256, size: bytes.byteLength });
     if (!chunks.has(sha256)) chunks.set(sha256, { sha256, bytes });
   }
-  let sha256 = refs[0]?.sha256;
-  if (hash !== null) sha256 = hash.hex();
-  else if (part.stored !== undefined || sha256 === undefined) sha256 = await hashOf(part, options);
-  return { path: part.path, size: part.size, sha256, encoding: stored.encoding, chunks: refs };
+  const sha256 = contentSha256 ?? hash?.hex() ?? refs[0]?.sha256 ?? '';
+  return { path: part.path, size: part.size, sha256, encoding, chunks: refs };
 }
 
-async function hashOf(part: NewPart, options: StageOptions): Promise<string> {
-  const hash = options.newHash();
-  for await (const copy of privateCopies(part.path, part.size, part.chunks(), options)) hash.update(copy);
-  return hash.hex();
-}
-
-/** Copies, cuts and hashes all parts. */
-export async function stageParts(parts: readonly NewPart[], options: StageOptions): Promise<Staged> {
+/** Copies all parts, then cuts and hashes the copies; `onCopied` is told in between. */
+export async function stageParts(
+  parts: readonly NewPart[],
+  options: StageOptions & { onCopied?: (() => void) | undefined },
+): Promise<Staged> {
+  const copied: CopiedPart[] = [];
+  for (const part of parts) copied.push(await copyPart(part, options));
+  options.onCopied?.();
+  copied.sort((a, b) => compareBytes(a.part.path, b.part.path));
   const chunks = new Map<string, StoredChunk>();
   const records: PartRecord[] = [];
-  for (const part of [...parts].sort((a, b) => compareBytes(a.path, b.path))) {
-    records.push(await stagePart(part, chunks, options));
-  }
+  for (const part of copied) records.push(await hashPart(part, chunks, options));
   return { parts: records, chunks };
 }

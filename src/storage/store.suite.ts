@@ -40,7 +40,7 @@ const saving: StoreCase[] = [
         parentId: null,
       });
       const { checkpoint, writtenBytes } = await writer.save(input, { onPhase: (p) => phases.push(p) });
-      same(phases, ['staged', 'stored', 'committed', 'verified']);
+      same(phases, ['copied', 'staged', 'stored', 'committed', 'verified']);
       isTrue(checkpoint.verifiedAt !== null && checkpoint.damage === null, 'it is verified');
       same([checkpoint.tags, checkpoint.metadata, checkpoint.sequence], [['a', 'b'], { mood: 'fine' }, 1]);
       same(writtenBytes, checkpoint.size, 'bytes written');
@@ -131,7 +131,7 @@ const saving: StoreCase[] = [
       const input = testCheckpoint(1, { parts: [{ path: 'w', size: 5000, chunks }] });
       const { checkpoint } = await writer.save(input, {
         onPhase: (phase) => {
-          if (phase === 'staged') live.fill(0);
+          if (phase === 'copied') live.fill(0);
         },
       });
       const expected = { path: 'w', size: 5000, chunks: () => [before] };
@@ -316,7 +316,7 @@ const writers: StoreCase[] = [
     name: 'stops a save that is cancelled, and leaves nothing of it',
     run: async (home) => {
       const { backend, store, writer } = await openRun(home);
-      for (const phase of ['staged', 'stored']) {
+      for (const phase of ['copied', 'staged', 'stored']) {
         const stop = new AbortController();
         const onPhase = (reached: SavePhase) => {
           if (reached === phase) stop.abort();

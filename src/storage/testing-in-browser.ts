@@ -9,7 +9,13 @@ import { careCases } from './store-care.suite.ts';
 import { damageCases } from './store-damage.suite.ts';
 import { storeCases } from './store.suite.ts';
 import { looseChunks, openRun, sameContent, SMALL, testCheckpoint, watchWrites } from './testing-store.ts';
+import { churn, inspectStore } from './testing-kill.ts';
 import { timeListing } from './testing-listing.ts';
+
+declare global {
+  /** Handed in by the test that kills the browser. */
+  var report: (line: string) => Promise<void>;
+}
 
 const cases = new Map([...storeCases, ...damageCases, ...careCases].map((test) => [test.name, test]));
 
@@ -179,7 +185,13 @@ async function fullToTheBrim(name: string) {
   return { saves: ids.length, refused, toBin, forGood, swept: swept.chunks, saved, loose };
 }
 
+/** Works until the browser is killed. Each line waits until the test has it, so that nothing promised is lost. */
+const work = (name: string, seed: number): Promise<never> =>
+  churn(home(name), seed, (line) => globalThis.report(line));
+
 export const inBrowser = {
+  work,
+  inspect: (name: string) => inspectStore(home(name)),
   cases: () => [...cases.keys()],
   runCase,
   take,

@@ -14,8 +14,14 @@ export interface TestBrowser {
   close(): Promise<void>;
 }
 
-/** Starts the browser on a page with this module, under the studio's rule that no text is run as code. */
-export async function startTestBrowser(module: string): Promise<TestBrowser> {
+export interface TestServer {
+  /** The page that loads the module. */
+  url: string;
+  close(): Promise<void>;
+}
+
+/** Serves a page with this module, under the studio's rule that no text is run as code. */
+export async function startTestServer(module: string): Promise<TestServer> {
   const cacheDir = await mkdtemp(join(tmpdir(), 'lorikeet-vite-'));
   const server = await createServer({
     configFile: false,
@@ -39,28 +45,40 @@ export async function startTestBrowser(module: string): Promise<TestBrowser> {
     ],
   });
   await server.listen();
+  return {
+    url: `${server.resolvedUrls?.local[0] ?? ''}test-page`,
+    close: async () => {
+      await server.close();
+      await rm(cacheDir, { recursive: true, force: true });
+    },
+  };
+}
+
+/** Resolves once the page's module has run. Not waitForFunction: it runs text as code in the page. */
+export async function untilReady(page: Page): Promise<void> {
+  while (!(await page.evaluate(() => 'inBrowser' in globalThis))) await page.waitForTimeout(20);
+}
+
+/** Starts the browser on a page with this module. */
+export async function startTestBrowser(module: string): Promise<TestBrowser> {
+  const server = await startTestServer(module);
   const browser = await chromium.launch({
     executablePath: await ensureChromium(),
     args: CHROMIUM_FLAGS,
   });
   const context = await browser.newContext();
   const page = await context.newPage();
-  await page.goto(`${server.resolvedUrls?.local[0] ?? ''}test-page`);
-  // Not waitForFunction: it runs text as code in the page.
-  const ready = async (): Promise<void> => {
-    while (!(await page.evaluate(() => 'inBrowser' in globalThis))) await page.waitForTimeout(20);
-  };
-  await ready();
+  await page.goto(server.url);
+  await untilReady(page);
   return {
     page,
     reload: async () => {
       await page.reload();
-      await ready();
+      await untilReady(page);
     },
     close: async () => {
       await browser.close();
       await server.close();
-      await rm(cacheDir, { recursive: true, force: true });
     },
   };
 }
