@@ -44,7 +44,7 @@ async function describeFile(entry: FileEntry): Promise<Manifest['files'][number]
   return { path: entry.path, size: entry.size, sha256: hash.hex() };
 }
 
-function describeTensors(adapter: Adapter, dtype: AdapterDtype): Manifest['tensors'] {
+function describeTensors(adapter: Pick<Adapter, 'tensors'>, dtype: AdapterDtype): Manifest['tensors'] {
   return Object.fromEntries(
     adapter.tensors.map(({ name, shape, data }) => [
       KEY_PREFIX + name,
@@ -55,7 +55,7 @@ function describeTensors(adapter: Adapter, dtype: AdapterDtype): Manifest['tenso
 
 const TRAINER_FILES: readonly string[] = [OPTIMIZER_PT, SCHEDULER_PT, TRAINER_STATE];
 
-function checkPaths(entries: readonly FileEntry[], { stateFiles, trainerFiles }: AdapterExport): void {
+function checkPaths(entries: readonly FileEntry[], { stateFiles, trainerFiles }: ExportContent): void {
   const paths = entries.map((entry) => entry.path);
   const stray =
     stateFiles?.find((entry) => !entry.path.startsWith('state/'))?.path ??
@@ -85,8 +85,11 @@ function inFolder(folder: string, entries: readonly FileEntry[]): FileEntry[] {
   }));
 }
 
-/** The files of an export in their order; hashes everything once, since the manifest comes first. */
-export async function archiveEntries(what: AdapterExport): Promise<FileEntry[]> {
+/** What the files besides checkpoint.json are made of. */
+export type ExportContent = Omit<AdapterExport, 'run' | 'optimizer' | 'metrics' | 'determinism'>;
+
+/** Every file of an export but checkpoint.json, by path. */
+export function contentEntries(what: ExportContent): FileEntry[] {
   const adapter = { ...what.adapter, baseModel: what.base.id };
   const entries: FileEntry[] = [
     ...peftEntries(adapter, what.dtype, { fanInFanOut: what.fanInFanOut, revision: what.base.revision }),
@@ -96,7 +99,24 @@ export async function archiveEntries(what: AdapterExport): Promise<FileEntry[]> 
     ...(what.trainerFiles ?? []),
   ];
   checkPaths(entries, what);
-  entries.sort((a, b) => compareBytes(a.path, b.path));
+  return entries.sort((a, b) => compareBytes(a.path, b.path));
+}
+
+/** The members of checkpoint.json that say what the adapter's tensors are, in their order. */
+export function describeAdapter(
+  adapter: Pick<Adapter, 'tensors'>,
+  dtype: AdapterDtype,
+): Pick<Manifest, 'paramOrder' | 'tensors'> {
+  return {
+    paramOrder: adapter.tensors.map((tensor) => KEY_PREFIX + tensor.name),
+    tensors: describeTensors(adapter, dtype),
+  };
+}
+
+/** The files of an export in their order; hashes everything once, since the manifest comes first. */
+export async function archiveEntries(what: AdapterExport): Promise<FileEntry[]> {
+  const { adapter } = what;
+  const entries = contentEntries(what);
   const files: Manifest['files'] = [];
   for (const entry of entries) files.push(await describeFile(entry));
   const manifest = manifestText({
@@ -106,8 +126,7 @@ export async function archiveEntries(what: AdapterExport): Promise<FileEntry[]> 
     base: what.base,
     lora: manifestLora(adapter.settings),
     optimizer: what.optimizer,
-    paramOrder: adapter.tensors.map((tensor) => KEY_PREFIX + tensor.name),
-    tensors: describeTensors(adapter, what.dtype),
+    ...describeAdapter(adapter, what.dtype),
     files,
     metrics: what.metrics,
     determinism: what.determinism,
