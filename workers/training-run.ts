@@ -61,7 +61,13 @@ export class TrainingRun {
   /** Puts everything on the GPU. Throws as `startRun` does; then nothing of the run stays there. */
   static async create(parts: RunParts): Promise<TrainingRun> {
     const { base, model, data, request } = parts;
-    const run = await startRun(base, model, data, request);
+    const { lora, training } = request;
+    const run = await startRun(base, model, data, {
+      lora,
+      training,
+      device: parts.device,
+      appVersion: version,
+    });
     try {
       const { prompt, raw } = putQuestion(request.samplePrompt, data.promptForm);
       const length = Math.max(TEXT_TOKENS, encodePrompt(model, prompt, raw).length + SAMPLE_TOKENS);

@@ -59,7 +59,12 @@ async function trainAndWrite(gpu: OpenGpu, job: Job): Promise<Finished> {
   const { options, report, model, data, start } = job;
   const base = await loadModel(model, gpu, report);
   const training = trainingOf(options);
-  const run = await startRun(base, model, data, { lora: loraOf(options, start), training });
+  const run = await startRun(base, model, data, {
+    lora: loraOf(options, start),
+    training,
+    device: gpu.info.name,
+    appVersion: version,
+  });
   const { memory } = run;
   report.note(
     `Training ${count(run.trainableParameters)} parameters in ${count(run.steps)} steps; GPU memory: ${bytes(memory.total)}`,

@@ -96,7 +96,7 @@ export function parseManifest(json: string): Manifest {
   const version = raw['formatVersion'];
   if (typeof version === 'number' && version > FORMAT_VERSION) {
     throw new StudioError({
-      code: 'ARCHIVE_INVALID',
+      code: 'FORMAT_NEWER',
       message: `${MANIFEST_FILE} has the format version ${String(version)}; this program knows ${String(FORMAT_VERSION)}.`,
       fix: 'Open the checkpoint with a newer version of Lorikeet.',
     });

@@ -1,5 +1,6 @@
 /** A training state as the entries below `state/`, and back: strict both ways, nothing added and nothing left out. */
 import type { z } from 'zod';
+import { StudioError } from '../errors.ts';
 import type { Adapter, AdapterTensor } from './adapter.ts';
 import { textEntry, type FileEntry } from './file-entry.ts';
 import { readText, someNames, type FileSet } from './file-set.ts';
@@ -148,9 +149,11 @@ async function readTrainer(files: FileSet): Promise<Omit<z.infer<typeof trainerS
   const json: JsonObject = parseStrictObject(text, { what: TRAINER_FILE, code: 'STATE_INVALID' });
   const found = json['version'];
   if (typeof found === 'number' && found > STATE_VERSION) {
-    throw invalidState(
-      `${TRAINER_FILE} has the version ${String(found)}; this program knows ${String(STATE_VERSION)}`,
-    );
+    throw new StudioError({
+      code: 'FORMAT_NEWER',
+      message: `${TRAINER_FILE} has the version ${String(found)}; this program knows ${String(STATE_VERSION)}.`,
+      fix: 'Open the checkpoint with a newer version of Lorikeet.',
+    });
   }
   const { version: _, ...trainer } = parsed(trainerSchema, json, TRAINER_FILE);
   return trainer;

@@ -1,5 +1,10 @@
 /** What a run has learned so far, as the files of an export. */
-import { shaderSources, type StepMetrics, type TrainingSession } from '../engine/index.ts';
+import {
+  shaderSources,
+  type FinetuneConfig,
+  type StepMetrics,
+  type TrainingSession,
+} from '../engine/index.ts';
 import { StudioError } from '../errors.ts';
 import { archiveEntries } from '../formats/archive-write.ts';
 import type { FileEntry } from '../formats/file-entry.ts';
@@ -55,7 +60,7 @@ export async function exportRun(
       appVersion: options.appVersion,
     },
     optimizer: { type: 'adamw', betas: [beta1, beta2], eps, weightDecay },
-    metrics: figures(metrics, evalLoss),
+    metrics: metricFigures(metrics, evalLoss),
     determinism: {
       adapter: options.device.slice(0, 1024),
       shaderHash: sha256Hex(shaderSources()),
@@ -64,19 +69,27 @@ export async function exportRun(
     dtype: options.dtype,
     fanInFanOut: model.config.family === 'gpt2',
     tokenizerFiles: new Map(model.tokenizerFiles.map(({ path, bytes }) => [path, bytes])),
-    card: { dataName: run.dataName, facts: facts(run, metrics, evalLoss) },
+    card: { dataName: run.dataName, facts: runFacts(run.training, metrics, evalLoss) },
   });
 }
 
+/** The last step's figures. */
+export type LastFigures = Pick<StepMetrics, 'step' | 'epoch' | 'loss' | 'lr' | 'gradNorm'>;
+
 /** Figures that the same run gives again: no times, no memory. */
-function figures(metrics: StepMetrics | null, evalLoss: number | null): Manifest['metrics'] {
+export function metricFigures(metrics: LastFigures | null, evalLoss: number | null): Manifest['metrics'] {
   const { epoch, loss, lr, gradNorm } = metrics ?? {};
   const known = Object.entries({ epoch, loss, lr, gradNorm, evalLoss: evalLoss ?? undefined });
   return Object.fromEntries(known.flatMap(([name, value]) => (value === undefined ? [] : [[name, value]])));
 }
 
-function facts(run: ExportedRun, metrics: StepMetrics | null, evalLoss: number | null): [string, string][] {
-  const { batchSize, gradAccumulation, learningRate, schedule, seed } = run.training;
+/** What the model card says of the training. */
+export function runFacts(
+  training: FinetuneConfig,
+  metrics: LastFigures | null,
+  evalLoss: number | null,
+): [string, string][] {
+  const { batchSize, gradAccumulation, learningRate, schedule, seed } = training;
   return [
     ['Steps', String(metrics?.step ?? 0)],
     ['Rows per step', String(batchSize * gradAccumulation)],
@@ -91,7 +104,7 @@ function facts(run: ExportedRun, metrics: StepMetrics | null, evalLoss: number |
 const LARGEST_VALUE = 1e6;
 
 /** An adapter that has run away, whether to infinity or only almost, is never written. */
-function checkValues(tensors: readonly { name: string; data: Float32Array }[]): void {
+export function checkValues(tensors: readonly { name: string; data: Float32Array }[]): void {
   for (const { name, data } of tensors) {
     const wild = data.find((value) => !(Math.abs(value) <= LARGEST_VALUE));
     if (wild === undefined) continue;

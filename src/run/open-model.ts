@@ -20,7 +20,8 @@ export interface OpenModel {
   template: ChatTemplate | undefined;
   /** Tokens that end an answer. */
   stopIds: number[];
-  hashes: { configSha256: string; tokenizerSha256: string };
+  /** That of the weights is known once they are loaded. */
+  hashes: { configSha256: string; tokenizerSha256: string; weightsSha256?: string };
   /** The tokenizer's files byte for byte, to put into an export. */
   tokenizerFiles: { path: string; bytes: Uint8Array<ArrayBuffer> }[];
   weightBytes: number;

@@ -67,6 +67,8 @@ export interface PreparedSummary {
 }
 
 export interface PreparedData {
+  /** How these rows came to be, for a run that goes on with the same. */
+  preparation: PrepareOptions & { name: string };
   /** How the prompts of these rows are put to the model. */
   promptForm: PromptForm;
   train: TokenizedExample[];
@@ -96,7 +98,9 @@ export function prepareData(input: DataInput, model: OpenModel, options: Prepare
     ? { train: encoded.examples, evaluation: own.examples }
     : splitRows(encoded.examples, options.evalSplit, options.seed);
   const { stats } = encoded;
+  const { trainOn, chat, evalSplit, seed } = options;
   return {
+    preparation: { name: input.name, trainOn, chat, maxLength: options.maxLength, evalSplit, seed },
     promptForm: promptForm(dataset.format, options.chat),
     train,
     evaluation,

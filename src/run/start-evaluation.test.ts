@@ -4,7 +4,7 @@ import { testDevice, useGpu } from '../engine/testing/gpu.ts';
 import { loadBase } from './load-base.ts';
 import { startEvaluation } from './start-evaluation.ts';
 import { startRun } from './start-run.ts';
-import { demoRows, openTiny } from './testing.ts';
+import { CONTEXT, demoRows, openTiny } from './testing.ts';
 
 const model = await openTiny();
 const data = demoRows(model, 'pirate.jsonl', 4);
@@ -26,7 +26,7 @@ test('the base model, and an adapter that changes nothing, have the loss of trai
   bare.dispose();
 
   const training = { ...DEFAULT_FINETUNE, steps: 1 };
-  const run = await startRun(base, model, data, { lora, training });
+  const run = await startRun(base, model, data, { lora, training, ...CONTEXT });
   const fresh = { baseModel: null, ...(await run.session.adapter()) };
   run.session.dispose();
   const adapted = await startEvaluation(base, data, fresh);

@@ -7,7 +7,7 @@ import { answer } from './answer.ts';
 import { exportRun, type ExportOptions } from './export-run.ts';
 import { loadBase } from './load-base.ts';
 import { startRun, type LoraRequest, type Run } from './start-run.ts';
-import { demoRows, NOW, openTiny } from './testing.ts';
+import { CONTEXT, demoRows, NOW, openTiny } from './testing.ts';
 
 const model = await openTiny();
 const data = demoRows(model, 'pirate.jsonl', 8);
@@ -55,13 +55,13 @@ test('loading counts the bytes of the weights', () => {
 
 describe('a run', () => {
   test('is exported as a PEFT folder that is read back, the same for the same seed', async () => {
-    const first = await startRun(base, model, data, { lora, training });
+    const first = await startRun(base, model, data, { lora, training, ...CONTEXT });
     expect(first.steps).toBe(2);
     expect(first.trainableParameters).toBeGreaterThan(10_000);
     expect(first.memory.total).toBe(base.pool.bytes);
     const a = await exported(first, 0);
     first.session.dispose();
-    const second = await startRun(base, model, data, { lora, training });
+    const second = await startRun(base, model, data, { lora, training, ...CONTEXT });
     const b = await exported(second, 1);
     second.session.dispose();
 
@@ -89,10 +89,10 @@ describe('a run', () => {
   });
 
   test('goes on from an adapter with its settings, and the trained adapter answers', async () => {
-    const first = await startRun(base, model, data, { lora, training });
+    const first = await startRun(base, model, data, { lora, training, ...CONTEXT });
     const { read } = await exported(first, 0);
     first.session.dispose();
-    const run = await startRun(base, model, data, { lora: { adapter: read.adapter }, training });
+    const run = await startRun(base, model, data, { lora: { adapter: read.adapter }, training, ...CONTEXT });
     expect(run.settings).toEqual(read.adapter.settings);
     const { tensors } = await run.session.adapter();
     expect(tensors.map(({ name }) => name)).toEqual(read.adapter.tensors.map(({ name }) => name));
@@ -117,7 +117,7 @@ describe('a run', () => {
   });
 
   test('that has run away in its last step is not exported', async () => {
-    const run = await startRun(base, model, data, { lora, training });
+    const run = await startRun(base, model, data, { lora, training, ...CONTEXT });
     const wild = { ...training, steps: 1, learningRate: 1e9 };
     await finetune(run.session, data, wild, { onStep: () => undefined });
     await expect(exportRun(run, model, exportOptions(0))).rejects.toMatchObject({ code: 'LOSS_NOT_FINITE' });
@@ -131,7 +131,9 @@ describe('a run', () => {
     ['no steps', lora, { ...training, steps: 0 }, 'OPTION_INVALID'],
   ])('refuses %s and leaves nothing on the GPU', async (_name, wrong, settings, code) => {
     const before = base.pool.bytes;
-    await expect(startRun(base, model, data, { lora: wrong, training: settings })).rejects.toMatchObject({
+    await expect(
+      startRun(base, model, data, { lora: wrong, training: settings, ...CONTEXT }),
+    ).rejects.toMatchObject({
       code,
     });
     expect(base.pool.bytes).toBe(before);

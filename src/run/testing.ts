@@ -56,3 +56,6 @@ export function demoRows(model: OpenModel, name: string, rows: number): Prepared
   const data = prepareData(demoFile(name), model, PREPARE);
   return { ...data, train: data.train.slice(0, rows) };
 }
+
+/** What a run is told besides its settings. */
+export const CONTEXT = { device: 'test', appVersion: '0.0.0' };
