@@ -7,6 +7,7 @@ import { TOKENIZER_FILES } from './model-folder.ts';
 import { KEY_PREFIX } from './peft-keys.ts';
 import { ADAPTER_CONFIG, type PeftRead } from './peft-read.ts';
 import { Sha256 } from './sha256.ts';
+import { OPTIMIZER_FILE, TRAINER_FILE } from './state-files.ts';
 import type { Chunk } from './streams.ts';
 
 export function archiveError(message: string): StudioError {
@@ -89,6 +90,17 @@ export function checkArchiveName(path: string): void {
       fix: 'Unpack it and choose the one that holds the adapter.',
     });
   }
+}
+
+/** Refuses a checkpoint of ours that lost its manifest: its state cannot be checked, and is not left out in silence. */
+export function checkNoLostState(names: readonly string[]): void {
+  const state = names.find((name) => name === OPTIMIZER_FILE || name === TRAINER_FILE);
+  if (state === undefined) return;
+  throw new StudioError({
+    code: 'ARCHIVE_INVALID',
+    message: `There is the state of a training run (${state}), but no ${MANIFEST_FILE}.`,
+    fix: 'Get the checkpoint again. To start from the weights alone, take the folder state/ away.',
+  });
 }
 
 /** Marks and notes of other services: that a checkpoint was written whole, and what it was trained on. */

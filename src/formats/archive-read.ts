@@ -2,7 +2,7 @@
  * An adapter from wherever it comes: a folder, a .tar or a .tar.gz, with our manifest or without. With a manifest
  * every file is checked against it; without one the PEFT rules alone decide.
  */
-import { checkAgainstAdapter, ListingCheck, strayFiles } from './archive-check.ts';
+import { checkAgainstAdapter, checkNoLostState, ListingCheck, strayFiles } from './archive-check.ts';
 import { unpackArchive } from './archive-unpack.ts';
 import type { ByteSource } from './bytes.ts';
 import { readText, withoutCommonFolder, type FileSet } from './file-set.ts';
@@ -50,7 +50,7 @@ export async function readAdapterFolder(given: FileSet): Promise<AdapterRead> {
       for (let next = await checked.next(); next.done !== true;) next = await checked.next();
     }
     listing.finish();
-  }
+  } else checkNoLostState(files.names());
   const read = await readPeftFolder(files);
   if (manifest !== null) checkAgainstAdapter(manifest, read);
   const warnings = [...read.warnings, ...(manifest === null ? strayFiles(files.names(), read.weights) : [])];

@@ -4,6 +4,7 @@ import {
   archiveError,
   checkAgainstAdapter,
   checkArchiveName,
+  checkNoLostState,
   ListingCheck,
   strayFiles,
 } from './archive-check.ts';
@@ -21,6 +22,7 @@ import {
   checkAdapterParts,
   type PeftRead,
 } from './peft-read.ts';
+import { PieceReader } from './piece-reader.ts';
 import { readSafetensorsStream } from './safetensors-read.ts';
 import { decodeUtf8 } from './strict-json.ts';
 import type { Chunk } from './streams.ts';
@@ -65,12 +67,9 @@ async function collect(
       fix: 'Check that this is the right file.',
     });
   }
-  const bytes = new Uint8Array(size);
-  let at = 0;
-  for await (const chunk of content) {
-    bytes.set(chunk, at);
-    at += chunk.byteLength;
-  }
+  const reader = new PieceReader(content, () => archiveError(`${path} ends too early.`));
+  const bytes = await reader.take(size, path);
+  await reader.finish();
   return bytes;
 }
 
@@ -124,6 +123,7 @@ class Unpacker {
     const rename = this.#manifest === null ? layoutNames(inside) : (name: string): string => name;
     const files = this.#sizes.map(({ path, size }) => ({ path: rename(this.#inside(path)), size }));
     const names = files.map((file) => file.path);
+    if (this.#manifest === null) checkNoLostState(names);
     const weights = weightsFile(names);
     checkAdapterParts(label, names, weights);
     const contents = new Map(Array.from(this.#kept, ([path, bytes]) => [rename(this.#inside(path)), bytes]));

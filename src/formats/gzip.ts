@@ -3,6 +3,7 @@
  * absolute cap on the output. A ratio is no guide: a checkpoint of zeros shrinks a thousandfold and is legitimate.
  */
 import { StudioError } from '../errors.ts';
+import { crc32 } from './crc32.ts';
 import { toStream, transformed, type Chunk, type Chunks } from './streams.ts';
 
 const MAX_HEADER_BYTES = 64 * 1024;
@@ -97,8 +98,35 @@ async function* checkHeader(
 }
 
 /**
- * Decompresses. Fails on damage, truncation and bytes after the end; several members in a row are read where the
- * host reads them and refused otherwise. Stops with INPUT_TOO_LARGE once more than `maxBytes` have come out.
+ * The end of a gzip file: CRC-32 and length of the one member's content. Hosts differ in what they make of bytes behind
+ * a member: browsers refuse them, Node reads a second member, or ignores all that follows a zero byte, whole members
+ * included. Only a file that ends with the sums of everything that came out was not cut short.
+ */
+class EndCheck {
+  readonly #tail = new Uint8Array(8);
+  #crc = 0;
+  #length = 0;
+
+  input(chunk: Uint8Array): void {
+    const last = chunk.subarray(-8);
+    this.#tail.copyWithin(0, last.byteLength);
+    this.#tail.set(last, 8 - last.byteLength);
+  }
+
+  output(chunk: Uint8Array): void {
+    this.#crc = crc32(chunk, this.#crc);
+    this.#length = (this.#length + chunk.byteLength) % 2 ** 32;
+  }
+
+  passed(): boolean {
+    const view = new DataView(this.#tail.buffer);
+    return view.getUint32(0, true) === this.#crc && view.getUint32(4, true) === this.#length;
+  }
+}
+
+/**
+ * Decompresses a file of one member, the same on every host. Throws GZIP_INVALID for damage, truncation, further
+ * members and anything else behind the end, and INPUT_TOO_LARGE once more than `maxBytes` have come out.
  */
 export async function* gunzip(
   name: string,
@@ -107,9 +135,13 @@ export async function* gunzip(
 ): AsyncGenerator<Chunk, void, undefined> {
   // An error of the input (no gzip, a failing disk) is told apart from one of the codec by passing through here.
   let inputError: Error | undefined;
+  const end = new EndCheck();
   async function* watched(): AsyncGenerator<Chunk, void, undefined> {
     try {
-      yield* checkHeader(name, chunks);
+      for await (const chunk of checkHeader(name, chunks)) {
+        end.input(chunk);
+        yield chunk;
+      }
     } catch (error) {
       inputError = error instanceof Error ? error : new Error(String(error));
       throw error;
@@ -128,8 +160,11 @@ export async function* gunzip(
           fix: 'Check that this is the right file.',
         });
       }
+      end.output(chunk);
       yield chunk;
     }
+    if (!end.passed())
+      throw invalid(name, 'is made of several gzip files, or has something after its end', REPACK);
   } catch (error) {
     if (inputError !== undefined) throw inputError;
     if (error instanceof StudioError) throw error;

@@ -147,6 +147,8 @@ export async function readMlx(configText: string, tensors: TensorSource): Promis
     fanInFanOut: false,
     baseModel,
     targets: { kind: 'all' },
+    layers: null,
+    excluded: [],
     partial: first > 0,
     rankPattern: [],
     alphaPattern: [],

@@ -21,7 +21,11 @@ export interface PeftConfig {
   fanInFanOut: boolean;
   baseModel: string | null;
   targets: PeftTargets;
-  /** Some layers or modules are excluded by the config, so gaps between layers are no mistake. */
+  /** The layers that the config limits the names to (layers_to_transform); null for all. */
+  layers: readonly number[] | null;
+  /** Modules that the config takes out again, by name or path. */
+  excluded: readonly string[];
+  /** Modules are taken out here and there, so gaps between layers are no mistake. */
   partial: boolean;
   /** Module path or its end, and the value; the first that fits a module counts. */
   rankPattern: readonly (readonly [string, number])[];
@@ -168,6 +172,30 @@ function readTargets(value: JsonValue | undefined): PeftTargets {
   return { kind: 'list', entries };
 }
 
+function readLayers(config: JsonObject): readonly number[] | null {
+  const value = config['layers_to_transform'];
+  if (isOff(value)) return null;
+  if (typeof config['target_modules'] === 'string') {
+    throw invalidAdapter('adapter_config.json has layers_to_transform beside a pattern of target_modules.');
+  }
+  const layers = Array.isArray(value) ? value : [value];
+  return layers.map((layer) => {
+    if (typeof layer === 'number' && Number.isSafeInteger(layer) && layer >= 0) return layer;
+    throw invalidAdapter(`adapter_config.json has layers_to_transform = ${show(value)}.`);
+  });
+}
+
+/** A pattern here is not run: whether it takes out what the tensors are for stays open. */
+function readExcluded(value: JsonValue | undefined): readonly string[] {
+  if (isOff(value) || typeof value === 'string') return [];
+  if (!Array.isArray(value))
+    throw invalidAdapter(`adapter_config.json has exclude_modules = ${show(value)}.`);
+  return value.map((entry) => {
+    if (typeof entry === 'string' && entry.length <= 1024) return entry;
+    throw invalidAdapter(`adapter_config.json excludes the module ${show(entry)}.`);
+  });
+}
+
 /** The base model's name as text. It is shown and compared, never opened as a path or an address. */
 function readBaseModel(value: JsonValue | undefined, warnings: string[]): string | null {
   if (value === undefined || value === null || value === '') return null;
@@ -208,7 +236,9 @@ export function parsePeftConfig(text: string): PeftConfig {
     fanInFanOut: readFlag(config, 'fan_in_fan_out'),
     baseModel: readBaseModel(config['base_model_name_or_path'], warnings),
     targets: readTargets(config['target_modules']),
-    partial: !isOff(config['layers_to_transform']) || !isOff(config['exclude_modules']),
+    layers: readLayers(config),
+    excluded: readExcluded(config['exclude_modules']),
+    partial: !isOff(config['exclude_modules']),
     rankPattern: readPattern(config, 'rank_pattern', readRank),
     alphaPattern: readPattern(config, 'alpha_pattern', readAlpha),
     warnings,

@@ -5,6 +5,8 @@ import { invalidAdapter, unsupportedAdapter } from './peft-config.ts';
 export const KEY_PREFIX = 'base_model.model.';
 /** Far above every model; a larger number in a file is a mistake or an attack. */
 const MAX_LAYER = 9999;
+/** Parts of a module's path; real ones have six. */
+const MAX_PARTS = 64;
 
 export interface AdapterKey {
   /** Path of the adapted module in the model, such as `model.layers.0.self_attn.q_proj`. */
@@ -70,6 +72,9 @@ export function parseAdapterKey(key: string): AdapterKey {
     throw invalidAdapter(
       `The tensor name ${JSON.stringify(key.slice(0, 120))} has the prefix "${KEY_PREFIX}" twice.`,
     );
+  }
+  if (path.split('.').length > MAX_PARTS) {
+    throw invalidAdapter(`The tensor name ${JSON.stringify(key.slice(0, 120))} is nested too deep.`);
   }
   checkLayerNumbers(path, key);
   return { path, factor };

@@ -1,5 +1,6 @@
 /** Safetensors as named tensors: over random access (models, folders), or out of a stream (archives). */
 import type { ByteSource } from './bytes.ts';
+import { PieceReader } from './piece-reader.ts';
 import { parseHeader, readHeaderLength, safetensorsError, type TensorSlot } from './safetensors-header.ts';
 import type { TensorInfo, TensorSource } from './tensors.ts';
 
@@ -63,44 +64,9 @@ export async function openSafetensors(
   };
 }
 
-/** Hands out a stream of chunks in pieces of wanted sizes. */
-class PieceReader {
-  readonly #chunks: AsyncIterator<Uint8Array>;
-  readonly #file: string;
-  #rest: Uint8Array = new Uint8Array(0);
-
-  constructor(chunks: AsyncIterable<Uint8Array>, file: string) {
-    this.#chunks = chunks[Symbol.asyncIterator]();
-    this.#file = file;
-  }
-
-  /** Fills `target`, or throws when the stream ends before it is full. */
-  async fill(target: Uint8Array): Promise<void> {
-    let at = 0;
-    while (at < target.byteLength) {
-      if (this.#rest.byteLength === 0) {
-        const next = await this.#chunks.next();
-        if (next.done === true) throw safetensorsError(this.#file, 'the file ends too early');
-        this.#rest = next.value;
-        continue;
-      }
-      const part = this.#rest.subarray(0, target.byteLength - at);
-      target.set(part, at);
-      at += part.byteLength;
-      this.#rest = this.#rest.subarray(part.byteLength);
-    }
-  }
-
-  /** Reads on to the end, so that whoever feeds the stream sees all of it consumed. */
-  async finish(): Promise<void> {
-    let next = await this.#chunks.next();
-    while (next.done !== true) next = await this.#chunks.next();
-  }
-}
-
 /**
  * Reads a whole safetensors file of a known size out of a stream, tensor by tensor: the header is checked before
- * any memory for tensors is taken, and there is never a second copy.
+ * any memory for tensors is taken, and no tensor is held twice once it is there.
  */
 export async function readSafetensorsStream(
   file: string,
@@ -108,19 +74,15 @@ export async function readSafetensorsStream(
   chunks: AsyncIterable<Uint8Array>,
   options: SafetensorsOptions = {},
 ): Promise<SafetensorsFile> {
-  const reader = new PieceReader(chunks, file);
-  const first8 = new Uint8Array(Math.min(8, size));
-  await reader.fill(first8);
+  const reader = new PieceReader(chunks, () => safetensorsError(file, 'the file ends too early'));
+  const first8 = await reader.take(Math.min(8, size), file);
   const length = readHeaderLength(file, first8, size, options.maxHeaderBytes);
   checkAlignment(file, length, options);
-  const headerBytes = new Uint8Array(length);
-  await reader.fill(headerBytes);
+  const headerBytes = await reader.take(length, `the header of ${file}`);
   const header = parseHeader(file, headerBytes, size - 8 - length);
   const data = new Map<string, Uint8Array<ArrayBuffer>>();
   for (const slot of header.slots) {
-    const bytes = new Uint8Array(slot.byteLength);
-    await reader.fill(bytes);
-    data.set(slot.name, bytes);
+    data.set(slot.name, await reader.take(slot.byteLength, slot.name));
   }
   await reader.finish();
   const infos = header.slots.map(describe);

@@ -227,8 +227,8 @@ describe('what is refused', () => {
 
   it('refuses members of the wrong kind, unknown ones and newer versions', async () => {
     const { scheduler, rng, data } = testState(adapter);
+    expect(await codeWithTrainer({ version: 2 })).toBe('FORMAT_NEWER');
     for (const changes of [
-      { version: 2 },
       { version: '1' },
       { extra: 1 },
       { step: '10' },
