@@ -73,7 +73,12 @@ function tooLarge(archive: string, what: string, limit: number): StudioError {
   });
 }
 
-const isZero = (bytes: Uint8Array): boolean => bytes.every((byte) => byte === 0);
+function isZero(bytes: Uint8Array): boolean {
+  // Gigabytes of zeros may follow the end mark. V8 is ten times slower with `every`, and with byteLength in the loop.
+  const { length } = bytes;
+  for (let i = 0; i < length; i++) if (bytes[i] !== 0) return false;
+  return true;
+}
 const paddingOf = (size: number): number => (BLOCK - (size % BLOCK)) % BLOCK;
 
 async function readExtension(archive: string, bytes: TarBytes, size: number): Promise<Chunk> {
