@@ -14,7 +14,7 @@ import { FORMAT_VERSION, MANIFEST_FILE, manifestLora, manifestText, type Manifes
 import { modelCard, type CardFields } from './model-card.ts';
 import { KEY_PREFIX } from './peft-keys.ts';
 import { peftEntries, type AdapterDtype } from './peft-write.ts';
-import { Sha256, sha256Hex } from './sha256.ts';
+import { Sha256 } from './sha256.ts';
 import { toStream, type Chunk } from './streams.ts';
 import { tarChunks } from './tar-write.ts';
 
@@ -44,13 +44,22 @@ async function describeFile(entry: FileEntry): Promise<Manifest['files'][number]
   return { path: entry.path, size: entry.size, sha256: hash.hex() };
 }
 
-function describeTensors(adapter: Pick<Adapter, 'tensors'>, dtype: AdapterDtype): Manifest['tensors'] {
-  return Object.fromEntries(
-    adapter.tensors.map(({ name, shape, data }) => [
-      KEY_PREFIX + name,
-      { dtype, shape: [...shape], sha256: sha256Hex(encodeFloats(dtype, data)) },
-    ]),
-  );
+/** The SHA-256 of a tensor's bytes, by the host's own code: an adapter may have many megabytes. */
+async function digest(bytes: Uint8Array<ArrayBuffer>): Promise<string> {
+  const hash = new Uint8Array(await crypto.subtle.digest('SHA-256', bytes));
+  return Array.from(hash, (byte) => byte.toString(16).padStart(2, '0')).join('');
+}
+
+async function describeTensors(
+  adapter: Pick<Adapter, 'tensors'>,
+  dtype: AdapterDtype,
+): Promise<Manifest['tensors']> {
+  const described: Manifest['tensors'] = {};
+  for (const { name, shape, data } of adapter.tensors) {
+    const sha256 = await digest(encodeFloats(dtype, data));
+    described[KEY_PREFIX + name] = { dtype, shape: [...shape], sha256 };
+  }
+  return described;
 }
 
 const TRAINER_FILES: readonly string[] = [OPTIMIZER_PT, SCHEDULER_PT, TRAINER_STATE];
@@ -103,13 +112,13 @@ export function contentEntries(what: ExportContent): FileEntry[] {
 }
 
 /** The members of checkpoint.json that say what the adapter's tensors are, in their order. */
-export function describeAdapter(
+export async function describeAdapter(
   adapter: Pick<Adapter, 'tensors'>,
   dtype: AdapterDtype,
-): Pick<Manifest, 'paramOrder' | 'tensors'> {
+): Promise<Pick<Manifest, 'paramOrder' | 'tensors'>> {
   return {
     paramOrder: adapter.tensors.map((tensor) => KEY_PREFIX + tensor.name),
-    tensors: describeTensors(adapter, dtype),
+    tensors: await describeTensors(adapter, dtype),
   };
 }
 
@@ -126,7 +135,7 @@ export async function archiveEntries(what: AdapterExport): Promise<FileEntry[]> 
     base: what.base,
     lora: manifestLora(adapter.settings),
     optimizer: what.optimizer,
-    ...describeAdapter(adapter, what.dtype),
+    ...(await describeAdapter(adapter, what.dtype)),
     files,
     metrics: what.metrics,
     determinism: what.determinism,

@@ -126,11 +126,11 @@ export function stateOf(run: RunIdentity, moment: RunMoment, snapshot: SessionSn
 }
 
 /** Throws LOSS_NOT_FINITE for an adapter that has run away: such a state is never saved. */
-export function captureCheckpoint(
+export async function captureCheckpoint(
   run: RunIdentity,
   moment: RunMoment,
   snapshot: SessionSnapshot,
-): CapturedCheckpoint {
+): Promise<CapturedCheckpoint> {
   checkValues(snapshot.tensors);
   const { model, settings, lora } = run;
   const { beta1, beta2, eps, weightDecay } = settings.training;
@@ -159,7 +159,7 @@ export function captureCheckpoint(
         dtype: model.dtype,
       },
       appVersion: run.appVersion,
-      ...describeAdapter(adapter, 'F32'),
+      ...(await describeAdapter(adapter, 'F32')),
     },
     metrics: metricFigures(moment.last, evalLoss),
   };

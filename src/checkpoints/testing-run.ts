@@ -1,0 +1,43 @@
+/** Runs of the embedded model over a store in a temporary folder, for the tests of this folder. */
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { DEFAULT_FINETUNE, type FinetuneConfig } from '../engine/index.ts';
+import type { LoraRequest } from '../run/start-run.ts';
+import type { CheckpointStore, StoreOptions } from '../storage/checkpoint-store.ts';
+import { openFolderBackend } from '../storage/folder-backend.ts';
+import { openCheckpointStore } from '../storage/open-store.ts';
+
+/** Dropout, shuffling, accumulation, warm-up and cosine: everything that a resumed run could lose. */
+export const HARD_TRAINING: FinetuneConfig = {
+  ...DEFAULT_FINETUNE,
+  batchSize: 2,
+  gradAccumulation: 2,
+  learningRate: 3e-3,
+  schedule: 'cosine',
+  warmupSteps: 2,
+  weightDecay: 0.01,
+  gradClip: 1,
+  seed: 11,
+};
+
+export const DROPPING_LORA: LoraRequest = {
+  rank: 4,
+  alpha: 8,
+  dropout: 0.1,
+  rslora: false,
+  targets: ['q_proj', 'down_proj'],
+};
+
+/** A store in a folder of its own. */
+export async function temporaryStore(
+  options: StoreOptions = {},
+): Promise<{ store: CheckpointStore; folder: string; remove: () => Promise<void> }> {
+  const folder = await mkdtemp(join(tmpdir(), 'lorikeet-checkpoints-'));
+  const store = await openCheckpointStore(await openFolderBackend(folder), options);
+  const remove = async (): Promise<void> => {
+    await store.close();
+    await rm(folder, { recursive: true, force: true });
+  };
+  return { store, folder, remove };
+}
