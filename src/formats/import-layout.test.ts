@@ -66,7 +66,7 @@ async function binOf(of: Adapter): Promise<Chunk> {
 const weightsOf = async (of: Adapter): Promise<Chunk> =>
   (await adapterFiles(of)).get('adapter_model.safetensors') ?? utf8('');
 
-describe('adapter_model.bin (section 9 B, 56)', () => {
+describe('56: adapter_model.bin', () => {
   it('is read by the safe reader, as the adapter that safetensors would give', async () => {
     for (const read of await readEachWay({
       'adapter_config.json': config(),

@@ -92,6 +92,22 @@ describe('readPeftFolder', () => {
     ['44 a regex in rank_pattern', config({ rank_pattern: { '(a+)+$': 2 } }), UNSUPPORTED],
     ['44 a regex in alpha_pattern', config({ alpha_pattern: { '.*q_proj|(x*)*': 2 } }), UNSUPPORTED],
     ['44 a regex in the target list', config({ target_modules: ['(a+)+$'] }), INVALID],
+    [
+      '45 a pattern beside a list of layers',
+      config({ target_modules: 'x', layers_to_transform: 0 }),
+      INVALID,
+    ],
+    ...[[0], 0, [0, 2], '0', [-1], [0.5], true].map(
+      (layers) =>
+        [
+          `48 the layers ${JSON.stringify(layers)} beside tensors of 0 and 1`,
+          config({ layers_to_transform: layers }),
+          INVALID,
+        ] as const,
+    ),
+    ['48 tensors of an excluded module', config({ exclude_modules: ['v_proj'] }), INVALID],
+    ['48 excluded modules that are no names', config({ exclude_modules: [3] }), INVALID],
+    ['48 excluded modules that are no list', config({ exclude_modules: 3 }), INVALID],
     ['target modules empty', config({ target_modules: [] }), INVALID],
     ['target modules a number', config({ target_modules: 3 }), INVALID],
     ['49 DoRA', config({ use_dora: true }), UNSUPPORTED],
@@ -104,6 +120,9 @@ describe('readPeftFolder', () => {
     ['49 QA-LoRA', config({ use_qalora: true }), UNSUPPORTED],
     ['50 pissa', config({ init_lora_weights: 'pissa' }), UNSUPPORTED],
     ['50 pissa_niter_4', config({ init_lora_weights: 'pissa_niter_4' }), UNSUPPORTED],
+    ['50 corda', config({ init_lora_weights: 'corda' }), UNSUPPORTED],
+    ['50 lora_ga', config({ init_lora_weights: 'lora_ga' }), UNSUPPORTED],
+    ['50 loftq', config({ init_lora_weights: 'loftq' }), UNSUPPORTED],
     ['50 olora', config({ init_lora_weights: 'olora' }), UNSUPPORTED],
     ...['javascript:alert(1)', 'https://example.com/x', '<b>x</b>', 'a\u0000b', 'x'.repeat(2000), 7].map(
       (name) =>
@@ -171,6 +190,37 @@ describe('readPeftFolder', () => {
     expect((await withConfig(listed, some)).adapter.settings.targetModules).toEqual(['q_proj']);
   });
 
+  it('44: a list of names as long as a config may be takes no time over many modules', async () => {
+    const paths = Object.fromEntries(
+      Array.from({ length: 3000 }, (_, i) => [`model.layers.${String(i)}.q_proj`, [1, 1]] as const),
+    );
+    const adapter = testAdapter({ rank: 1 }, paths);
+    const names = Array.from({ length: 60_000 }, (_, i) => `n${String(i)}`);
+    const pattern = Object.fromEntries(names.slice(0, 20_000).map((name) => [name, 1]));
+    const text = config({ target_modules: [...names, 'q_proj'], rank_pattern: pattern }, adapter);
+    const start = performance.now();
+    expect((await withConfig(text, adapter)).adapter.tensors).toHaveLength(6000);
+    expect(performance.now() - start).toBeLessThan(5000);
+  });
+
+  it('48: reads the layers that the config names, and misses one between them', async () => {
+    const two = testAdapter(
+      {},
+      { 'model.layers.1.self_attn.q_proj': [8, 8], 'model.layers.3.self_attn.q_proj': [8, 8] },
+    );
+    const code = (changes: object) => codeOf(() => withConfig(config({ ...changes }, two), two));
+    expect(await code({ layers_to_transform: [1, 3] })).toBe('no error');
+    expect(await code({ layers_to_transform: [1, 2, 3] })).toBe(INVALID);
+    expect(await code({})).toBe(INVALID);
+    expect(await code({ exclude_modules: ['layers.0.self_attn.q_proj', 'k_proj'] })).toBe('no error');
+    expect(await code({ exclude_modules: '.*' })).toBe('no error');
+    // PEFT's own rule: a module that is named by its whole path is adapted in any layer.
+    const path = 'model.layers.3.self_attn.q_proj';
+    const one = testAdapter({}, { [path]: [8, 8] });
+    const listed = config({ target_modules: [path], layers_to_transform: [1] }, one);
+    expect(await codeOf(() => withConfig(listed, one))).toBe('no error');
+  });
+
   const badTensors: [string, Record<string, Raw>, string][] = [
     ['46 no prefix', pair('model.layers.0.self_attn.q_proj'), INVALID],
     ['46 double prefix', pair(`base_model.model.${Q0}`), INVALID],
@@ -208,6 +258,7 @@ describe('readPeftFolder', () => {
     ['49 a whole module', { ...pair(Q0), 'base_model.model.lm_head.weight': { shape: [9, 8] } }, UNSUPPORTED],
     ['54 fp8', { [`${Q0}.lora_A.weight`]: { dtype: 'F8_E4M3', shape: [2, 8] } }, UNSUPPORTED],
     ['54 int8', { [`${Q0}.lora_A.weight`]: { dtype: 'I8', shape: [2, 8] } }, UNSUPPORTED],
+    ['46 a path of a hundred parts', pair(Q0.replace('layers', `layers${'.x'.repeat(100)}`)), INVALID],
     ['no tensors', {}, INVALID],
   ];
   it.each(badTensors)('refuses %s', async (_, tensors, code) => {

@@ -28,7 +28,7 @@ const codeFor = (bytes: Chunk) => codeOf(() => readTorch(bytes));
 const codeWith = (changes: Record<string, Partial<RawZipEntry>>, options?: Parameters<typeof rawZip>[1]) =>
   codeFor(rawZip(minimalEntries(changes), options));
 
-describe('the container (section 9 E, 102)', () => {
+describe('102: the container', () => {
   it('reads a zip as it should be, with checksums and without', async () => {
     expect(await readTorch(rawZip(minimalEntries()))).toBe(1n);
     expect(await readTorch(await torchBytes(pickleOf('K\x01')))).toBe(1n);
