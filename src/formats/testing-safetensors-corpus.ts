@@ -120,6 +120,15 @@ export function safetensorsCorpus(): CorpusCase[] {
       false,
       safetensorsFile('{"a":{"dtype":"F32","dtype":"F32","shape":[1],"data_offsets":[0,4]}}', data(4)),
     ),
+    // Readers differ in which of the two they keep.
+    stricter(
+      14,
+      'duplicate key in the metadata',
+      safetensorsFile(
+        '{"__metadata__":{"a":"b","a":"c"},"x":{"dtype":"U8","shape":[4],"data_offsets":[0,4]}}',
+        data(4),
+      ),
+    ),
     ...['__proto__', 'constructor', 'toString'].map((name) =>
       // Harmless here, but a trap for every program that keeps tensors in a plain object.
       stricter(
@@ -155,6 +164,10 @@ export function safetensorsCorpus(): CorpusCase[] {
     same(23, 'offsets reversed', false, withOffsets('[16,0]')),
     same(23, 'offset negative', false, withOffsets('[-16,0]')),
     same(23, 'offset beyond the end', false, withOffsets('[16,32]')),
+    same(23, 'one offset', false, withOffsets('[0]')),
+    same(23, 'three offsets', false, withOffsets('[0,16,16]')),
+    same(23, 'offsets that are no list', false, withOffsets('16')),
+    same(24, 'hole at the start', false, safetensorsFile({ a: entry([1], 4, 8) }, data(8))),
     same(24, 'hole', false, safetensorsFile({ a: entry([1], 0, 4), b: entry([1], 8, 12) }, data(12))),
     same(
       25,
