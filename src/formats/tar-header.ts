@@ -84,8 +84,11 @@ export function parseTarHeader(archive: string, block: Uint8Array): TarHeader {
     );
   }
   const name = readText(archive, block, 0, 100);
-  // GNU's variant keeps times where POSIX has the first part of long names.
+  // GNU's variant may keep times where POSIX has the first part of long names, and Python reads them as that part.
   const prefix = isPosix ? readText(archive, block, 345, 155) : '';
+  if (!isPosix && block.subarray(345, 500).some((byte) => byte !== 0)) {
+    throw tarError(archive, 'a header holds what programs read differently');
+  }
   return { name: prefix === '' ? name : `${prefix}/${name}`, size: readSize(archive, block), type };
 }
 
