@@ -94,7 +94,9 @@ export function parseTarHeader(archive: string, block: Uint8Array): TarHeader {
 
 /** The name in the body of a GNU `L` entry. */
 export function parseLongName(archive: string, body: Uint8Array): string {
-  return readText(archive, body, 0, body.byteLength);
+  const name = readText(archive, body, 0, body.byteLength);
+  if (name === '') throw tarError(archive, 'an extended header has an empty name');
+  return name;
 }
 
 export interface PaxRecords {
@@ -125,8 +127,11 @@ export function parsePax(archive: string, body: Uint8Array): PaxRecords {
     const value = text.slice(equals + 1);
     if (seen.has(key)) return bad(`has the key ${key.slice(0, 40)} twice`);
     seen.add(key);
-    if (key === 'path') records.path = value;
-    else if (key === 'size') {
+    if (key === 'path') {
+      // To PAX an empty value takes back what was said before; not every program does that.
+      if (value === '') return bad('has an empty name');
+      records.path = value;
+    } else if (key === 'size') {
       if (!/^(0|[1-9]\d*)$/.test(value) || !Number.isSafeInteger(Number(value))) return bad('has a bad size');
       records.size = Number(value);
     } else if (key.startsWith('GNU.sparse') || key === 'hdrcharset') return bad(`uses ${key.slice(0, 40)}`);

@@ -135,6 +135,7 @@ describe('readTar', () => {
     ['67 length with a zero in front', tarOf(pax('010 path=b\n'), a)],
     ['67 no equals sign', tarOf(pax('9 pathbb\n'), a)],
     ['67 no key', tarOf(pax('5 =b\n'), a)],
+    ['67 no value', tarOf(pax(paxRecord('path', '')), a)],
     ['67 no newline', tarOf(pax('10 path=bc'), a)],
     ['67 not UTF-8', tarOf({ type: 'x', body: join('10 path=', new Uint8Array([0xff]), '\n') }, a)],
     ['67 the same key twice', tarOf(pax(paxRecord('path', 'b'), paxRecord('path', 'c')), a)],
@@ -146,6 +147,7 @@ describe('readTar', () => {
     ['69 two long names', tarOf(long('b'), long('c'), a)],
     ['69 two names', tarOf(long('b'), pax(paxRecord('path', 'c')), a)],
     ['70 a long name of 1 GB', tarOf({ type: 'L', size: 2 ** 30 })],
+    ['70 a long name that is empty', tarOf({ type: 'L', name: '././@LongLink' }, { name: 'd/', type: '5' })],
     ['70 a long name without a file', tarOf(long('b'))],
     ['70 an extended header without a file', tarOf(pax(paxRecord('path', 'b')))],
     ...['../x', 'a/../b', '/etc/passwd', 'C:\\x', 'C:x', 'a\\b', '.', '', 'a/./b', 'a//b', 'file/'].map(
