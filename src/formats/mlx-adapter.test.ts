@@ -1,4 +1,3 @@
-import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { Adapter } from './adapter.ts';
 import { readAdapter } from './archive-read.ts';
@@ -185,13 +184,10 @@ describe('an adapter of MLX', () => {
     ]);
   });
 
-  it('that was cut off anywhere is refused (property)', async () => {
+  it('that was cut off anywhere is refused', async () => {
     const bytes = mlxFile(mlxTensors(adapter));
-    await fc.assert(
-      fc.asyncProperty(fc.nat(bytes.byteLength - 1), async (length) => {
-        expect(await code(bytes.slice(0, length))).toBe('SAFETENSORS_INVALID');
-      }),
-      { numRuns: 200 },
-    );
+    for (let length = 0; length < bytes.byteLength; length++) {
+      expect(await code(bytes.slice(0, length))).toBe('SAFETENSORS_INVALID');
+    }
   });
 });
