@@ -43,7 +43,9 @@ export async function statedStep(page: Page): Promise<number> {
 /** Step and evaluation loss, where there is one, out of the curve's table. */
 export async function evaluations(page: Page): Promise<Map<number, number>> {
   await page.getByText('View as table').click();
-  const rows = await page.getByRole('table').getByRole('row').all();
+  const table = page.getByRole('table', { name: 'Loss by step' });
+  await expect(table).toBeVisible();
+  const rows = await table.getByRole('row').all();
   const found = new Map<number, number>();
   for (const row of rows.slice(1)) {
     const [step = '', , evaluation = ''] = await row.locator('th, td').allTextContents();

@@ -1,5 +1,8 @@
 import { CapabilityLine } from './features/capability/capability-line.tsx';
 import { CapabilityProblem } from './features/capability/capability-problem.tsx';
+import { CheckpointsPanel } from './features/checkpoints/checkpoints-panel.tsx';
+import { DropTarget } from './features/checkpoints/drop-target.tsx';
+import { InterruptedRun } from './features/checkpoints/interrupted-run.tsx';
 import { DataPanel } from './features/data/data-panel.tsx';
 import { ModelPanel } from './features/model/model-panel.tsx';
 import { AskPanel } from './features/run/ask-panel.tsx';
@@ -25,22 +28,29 @@ export function App() {
         <CapabilityLine />
         <p className="privacy">{t('app.privacy')}</p>
       </header>
-      <main className="studio">
-        <div className="column">
-          <CapabilityProblem />
-          <ModelPanel />
-          <DataPanel />
-        </div>
-        <div className="column">
-          <div className="column column-settings">
-            <SettingsPanel />
+      <main>
+        <InterruptedRun />
+        <div className="studio">
+          <div className="column">
+            <CapabilityProblem />
+            <ModelPanel />
+            <DataPanel />
           </div>
-          <RunBar />
-          <ProgressPanel />
-          <SamplesPanel />
-          <AskPanel />
+          <div className="column">
+            <div className="column column-settings">
+              <SettingsPanel />
+            </div>
+            <RunBar />
+            <ProgressPanel />
+            <SamplesPanel />
+            <AskPanel />
+          </div>
+        </div>
+        <div className="kept-area">
+          <CheckpointsPanel />
         </div>
       </main>
+      <DropTarget />
     </div>
   );
 }

@@ -5,6 +5,7 @@
 import type { RejectedRow } from '../src/data/types.ts';
 import type { FinetuneConfig, StepMetrics } from '../src/engine/train/types.ts';
 import type { ErrorFields } from '../src/errors.ts';
+import type { CheckpointRow, CheckpointsApi, SavePolicy } from './checkpoints-api.ts';
 
 /** What this browser can do. `error` says why training cannot run here. */
 export interface Capability {
@@ -105,6 +106,19 @@ export interface RunRequest {
   samplePrompt: string;
   /** Ask every so many steps; 0 = before and after only. */
   sampleEvery: number;
+  /** When the run saves itself and what it keeps; null saves nothing. */
+  save: SavePolicy | null;
+  /** A checkpoint to go on from: everything (the settings above are then the run's own), or its weights alone. */
+  from?: { checkpointId: string; how: 'resume' | 'warm-start' };
+}
+
+/** The figures of a step as a checkpoint keeps them. */
+export interface StepRecord {
+  step: number;
+  loss?: number;
+  evalLoss?: number;
+  lr?: number;
+  gradNorm?: number;
 }
 
 /** Memory that a run will take, before it starts. */
@@ -130,10 +144,25 @@ export type RunEvent =
   /** Evaluation loss before the first step (step 0). */
   | { type: 'evaluation'; step: number; loss: number }
   | { type: 'sample'; step: number; prompt: string; text: string; done: boolean }
+  /** The run in the store. `from` names the checkpoint that it went on from, and what that promises. */
+  | { type: 'run'; id: string; name: string; from: { name: string; step: number; note: string } | null }
+  /** What a resumed run has done before. */
+  | { type: 'history'; records: StepRecord[] }
+  /** `stallMs` is how long training was held, `ms` how long the save took. */
+  | {
+      type: 'saved';
+      checkpoint: CheckpointRow;
+      stallMs: number;
+      ms: number;
+      bytes: number;
+      removed: string[];
+    }
+  /** A save by rule failed; the run goes on in memory. */
+  | { type: 'saveFailed'; error: ErrorFields }
   | { type: 'error'; error: ErrorFields };
 
 /** What the worker offers through comlink. Every rejection carries `ErrorFields` as JSON in its message (see src/client). */
-export interface StudioApi {
+export interface StudioApi extends CheckpointsApi {
   capability(): Promise<Capability>;
   /** Replaces the model; the previous one is freed, and a download of it that still goes on ends with CANCELLED. */
   loadModel(choice: ModelChoice, onProgress: (progress: Progress) => void): Promise<ModelSummary>;

@@ -25,6 +25,11 @@ export class RunControl {
     return this.#abort.signal;
   }
 
+  /** Whether the run is to hold before its next step. */
+  get pausing(): boolean {
+    return this.#pause !== null;
+  }
+
   /** Asks the run to hold; resolves when it does, or when it is over. */
   async pause(): Promise<void> {
     if (this.#ended || this.signal.aborted) return;

@@ -4,8 +4,12 @@ import {
   finetune,
   Generator,
   type BaseModel,
+  type FinetuneHooks,
   type StepMetrics,
 } from '../src/engine/index.ts';
+import { RunSaver, type ManualSave } from '../src/checkpoints/run-saver.ts';
+import type { SavePolicy } from '../src/checkpoints/save-policy.ts';
+import type { OpenedRun } from '../src/checkpoints/training-run.ts';
 import { StudioError } from '../src/errors.ts';
 import type { Adapter } from '../src/formats/adapter.ts';
 import { toTarGz } from '../src/formats/archive-write.ts';
@@ -15,9 +19,13 @@ import { exportRun } from '../src/run/export-run.ts';
 import type { OpenModel } from '../src/run/open-model.ts';
 import type { PreparedData } from '../src/run/prepare-data.ts';
 import { putQuestion } from '../src/run/prompt-form.ts';
-import { startRun, type Run } from '../src/run/start-run.ts';
+import { startRun, type Run, type RunRequest as StartRequest } from '../src/run/start-run.ts';
+import type { CheckpointStore } from '../src/storage/checkpoint-store.ts';
+import type { CheckpointRecord } from '../src/storage/records.ts';
 import { version } from '../package.json';
-import type { MemoryEstimate, RunRequest } from './api.ts';
+import type { MemoryEstimate, RunRequest, StepRecord } from './api.ts';
+import type { CheckpointRow } from './checkpoints-api.ts';
+import { noRun } from './kept-checkpoints.ts';
 import { Queue } from './queue.ts';
 import type { RunControl } from './run-control.ts';
 import type { RunEvents } from './run-events.ts';
@@ -36,12 +44,19 @@ export interface RunParts {
   control: RunControl;
   /** Name of the GPU. */
   device: string;
+  /** What the run begins with: the request's adapter, a checkpoint, or a checkpoint's weights. */
+  lora: StartRequest['lora'];
+  training: StartRequest['training'];
+  /** The run in the store, open for writing; null where nothing is saved. */
+  kept: { store: CheckpointStore; opened: OpenedRun; policy: SavePolicy } | null;
+  toRow: (checkpoint: CheckpointRecord) => Promise<CheckpointRow>;
 }
 
 export class TrainingRun {
   readonly #parts: RunParts;
   readonly #run: Run;
   readonly #generator: Generator;
+  readonly #saver: RunSaver | null;
   /** Who has the GPU: a step, an answer or an export. */
   readonly #turns = new Queue();
   /** A copy of the adapter once the run is over: it outlives a lost GPU and a change of model. */
@@ -56,18 +71,14 @@ export class TrainingRun {
     this.#parts = parts;
     this.#run = run;
     this.#generator = generator;
+    this.#saver = parts.kept === null ? null : saverOf(parts, parts.kept, run);
+    this.#evalLoss = run.log.evalLoss;
   }
 
   /** Puts everything on the GPU. Throws as `startRun` does; then nothing of the run stays there. */
   static async create(parts: RunParts): Promise<TrainingRun> {
-    const { base, model, data, request } = parts;
-    const { lora, training } = request;
-    const run = await startRun(base, model, data, {
-      lora,
-      training,
-      device: parts.device,
-      appVersion: version,
-    });
+    const { base, model, data, request, lora, training, device } = parts;
+    const run = await startRun(base, model, data, { lora, training, device, appVersion: version });
     try {
       const { prompt, raw } = putQuestion(request.samplePrompt, data.promptForm);
       const length = Math.max(TEXT_TOKENS, encodePrompt(model, prompt, raw).length + SAMPLE_TOKENS);
@@ -76,6 +87,21 @@ export class TrainingRun {
       run.session.dispose();
       throw error;
     }
+  }
+
+  /** The figures of what a resumed run has done before. */
+  get history(): StepRecord[] {
+    const number = (value: unknown): number | undefined => (typeof value === 'number' ? value : undefined);
+    return this.#run.log.records.map((record) => {
+      const figures = {
+        loss: number(record['loss']),
+        evalLoss: number(record['evalLoss']),
+        lr: number(record['lr']),
+        gradNorm: number(record['gradNorm']),
+      };
+      const known = Object.entries(figures).filter(([, value]) => value !== undefined);
+      return { step: record.step, ...(Object.fromEntries(known) as Omit<StepRecord, 'step'>) };
+    });
   }
 
   get steps(): number {
@@ -98,31 +124,58 @@ export class TrainingRun {
 
   /** Trains to the end or until it is stopped; tells everything but how it ended. Throws LOSS_NOT_FINITE. */
   async train(): Promise<'done' | 'stopped'> {
-    const { data, request, events, control } = this.#parts;
+    const { data, events, control } = this.#parts;
     const { signal } = control;
+    const saver = this.#saver;
     let leave = await this.#turns.enter();
     try {
       await this.#sample(0, signal);
       events.push({ type: 'state', state: signal.aborted ? 'stopping' : 'running' });
-      const { stopped } = await finetune(this.#run.session, data, request.training, {
+      const hooks: FinetuneHooks = {
         signal,
         onEvaluation: (step, loss) => {
           // Ended in between, it is the loss over some of the rows only.
-          if (!signal.aborted) events.push({ type: 'evaluation', step, loss });
+          if (signal.aborted) return;
+          saver?.evaluated(step, loss);
+          events.push({ type: 'evaluation', step, loss });
         },
         beforeStep: async () => {
+          if (control.pausing) await saver?.saveUnlessSaved('pause');
           leave();
           await control.gate();
           leave = await this.#turns.enter();
         },
-        onStep: (metrics) => this.#told(metrics, signal),
-      });
+        onStep: async (metrics, position) => {
+          await saver?.observe(metrics, position);
+          await this.#told(metrics, signal);
+        },
+      };
+      const { stopped } = await finetune(this.#run.session, data, this.#run.training, hooks, this.#run.from);
       if (this.#last !== null) await this.#sample(this.#last.step);
+      await saver?.finish(stopped ? 'stopped' : 'done');
       this.#kept = await this.#run.session.adapter();
       return stopped ? 'stopped' : 'done';
     } finally {
       leave();
+      await saver?.settle();
+      await this.#parts.kept?.opened.writer.release();
     }
+  }
+
+  /** Saves by hand, between two steps. Throws CHECKPOINT_NAME, CHECKPOINT_EXISTS or STORE_FULL, and OPTION_INVALID once the run is over. */
+  save(what: ManualSave): Promise<CheckpointRecord> {
+    return this.#turns.run(async () => {
+      const saver = this.#saver;
+      if (saver === null || this.#kept !== null || this.#released) throw noRun();
+      return (await saver.save('manual', what)).checkpoint;
+    });
+  }
+
+  /** The page is hidden: saves what is not saved yet, between two steps. */
+  saveHidden(): Promise<void> {
+    return this.#turns.run(async () => {
+      if (this.#kept === null && !this.#released) await this.#saver?.saveUnlessSaved('hidden');
+    });
   }
 
   async #told({ evalLoss, ...metrics }: StepMetrics, signal: AbortSignal): Promise<void> {
@@ -193,6 +246,7 @@ export class TrainingRun {
         metrics: this.#last,
         evalLoss: this.#evalLoss,
         name: `step-${step}`,
+        parentId: this.#parts.kept?.opened.parentId ?? null,
       });
       const headers = { 'Content-Type': 'application/gzip' };
       return new Response(toTarGz(entries), { headers }).blob();
@@ -202,6 +256,11 @@ export class TrainingRun {
   /** Whether the run has ended and its adapter is kept. */
   get over(): boolean {
     return this.#kept !== null;
+  }
+
+  /** Lets go of the run in the store when the GPU is gone: what was saved can be resumed. */
+  async abandon(): Promise<void> {
+    await this.#parts.kept?.opened.writer.release();
   }
 
   /** Waits for what is under way, then takes the run off the GPU. What it learned can still be exported. */
@@ -214,4 +273,26 @@ export class TrainingRun {
       return Promise.resolve();
     });
   }
+}
+
+/** Saves the run and tells the page of it. */
+function saverOf(parts: RunParts, kept: NonNullable<RunParts['kept']>, run: Run): RunSaver {
+  const { events, toRow } = parts;
+  const { store, opened, policy } = kept;
+  const { writer, parentId } = opened;
+  return new RunSaver({
+    store,
+    writer,
+    run,
+    policy,
+    parentId,
+    onSaved: ({ checkpoint, stallMs, times, writtenBytes, removed }) => {
+      const ms = Math.max(0, ...Object.values(times));
+      const names = removed.map(({ name }) => name);
+      void toRow(checkpoint).then((row) =>
+        events.push({ type: 'saved', checkpoint: row, stallMs, ms, bytes: writtenBytes, removed: names }),
+      );
+    },
+    onFailed: (error) => events.push({ type: 'saveFailed', error }),
+  });
 }

@@ -1,6 +1,6 @@
 /** Starts and steers a run; the store mirrors what the worker says. */
 import { proxy } from 'comlink';
-import type { RunEvent } from '../../workers/api.ts';
+import type { RunEvent, RunRequest } from '../../workers/api.ts';
 import { dataStore } from '../stores/data-store.ts';
 import { exportStore } from '../stores/export-store.ts';
 import { viewOf } from '../stores/loadable.ts';
@@ -9,16 +9,22 @@ import { runStore } from '../stores/run-store.ts';
 import { applyEvent, isBusy, NO_RUN } from '../stores/run-view.ts';
 import { readNumbers, suggestedNumbers, toRunRequest } from '../stores/settings.ts';
 import { settingsStore } from '../stores/settings-store.ts';
+import { refreshKept } from './checkpoints.ts';
 import { ensureData, ensureModel, wantedDataNow } from './load.ts';
 import { callWorker } from './studio-client.ts';
 import { readWireError } from './wire-error.ts';
 
 function apply(event: RunEvent): void {
   runStore.setState((run) => applyEvent(run, event));
+  const changesList = event.type === 'saved' || event.type === 'run' || event.type === 'state';
+  if (changesList) void refreshKept();
 }
 
-/** One press does the whole job: loads what is not loaded yet, then trains to the end. */
-export async function startTraining(): Promise<void> {
+/**
+ * One press does the whole job: loads what is not loaded yet, then trains to the end. From a checkpoint it goes on with
+ * everything, or with its weights alone.
+ */
+export async function startTraining(from?: RunRequest['from']): Promise<void> {
   if (isBusy(runStore.getState().state)) return;
   runStore.setState({ ...NO_RUN, state: 'preparing' });
   exportStore.setState({ saved: null, error: null });
@@ -26,13 +32,17 @@ export async function startTraining(): Promise<void> {
     const request = (await ensureModel()) && (await ensureData()) ? requestNow() : null;
     // The reason stands beside the model or the data already.
     if (request === null) runStore.setState(NO_RUN);
-    else await callWorker((api) => api.start(request, proxy(apply)));
+    else {
+      const whole = from === undefined ? request : { ...request, from };
+      await callWorker((api) => api.start(whole, proxy(apply)));
+    }
   } catch (thrown) {
     apply({ type: 'error', error: readWireError(thrown) });
   }
 }
 
-function requestNow(): ReturnType<typeof toRunRequest> | null {
+/** What the page asks for now; null while the data is not ready. */
+export function requestNow(): ReturnType<typeof toRunRequest> | null {
   const key = wantedDataNow()?.key ?? null;
   const data = viewOf(dataStore.getState().load, key);
   if (data.status !== 'ready') return null;

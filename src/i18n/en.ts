@@ -1,3 +1,5 @@
+import { checkpointTexts } from './en-checkpoints.ts';
+
 /** Every text of the studio, in plain English. `{name}` is a parameter. */
 export const en = {
   'app.name': 'Lorikeet',
@@ -222,6 +224,8 @@ export const en = {
   'ask.baseDetail': 'adapter scale 0',
   'ask.tuned': 'With your adapter',
   'ask.tunedDetail': 'adapter scale 1',
+
+  ...checkpointTexts,
 
   'export.saved': 'Saved {name}, {size}.',
   'export.use': 'Unpack it and load it with PEFT:',

@@ -1,9 +1,12 @@
 /** The run as the page sees it: a mirror of the worker's events, and figures drawn from it. */
-import type { MemoryEstimate, Progress, RunEvent, RunState } from '../../workers/api.ts';
+import type { MemoryEstimate, Progress, RunEvent, RunState, StepRecord } from '../../workers/api.ts';
 import type { ErrorFields } from '../errors.ts';
 
 export type StepMetrics = Extract<RunEvent, { type: 'metrics' }>['metrics'][number];
 export type RunSample = Omit<Extract<RunEvent, { type: 'sample' }>, 'type'>;
+
+export type SavedEvent = Extract<RunEvent, { type: 'saved' }>;
+export type KeptRun = Omit<Extract<RunEvent, { type: 'run' }>, 'type'>;
 
 export interface RunView {
   state: RunState;
@@ -14,6 +17,13 @@ export interface RunView {
   memory: MemoryEstimate | null;
   progress: Progress | null;
   metrics: readonly StepMetrics[];
+  /** What a resumed run had done before, in order of step. */
+  history: readonly StepRecord[];
+  /** The run in the store; null where it is not kept. */
+  kept: KeptRun | null;
+  /** The last save, and why the one after it failed. */
+  saved: SavedEvent | null;
+  saveError: ErrorFields | null;
   /** Evaluation losses in order of step, the one before the first step included. */
   evaluations: readonly { step: number; loss: number }[];
   /** The latest text per step that was sampled, in order of step. */
@@ -28,6 +38,10 @@ export const NO_RUN: RunView = {
   memory: null,
   progress: null,
   metrics: [],
+  history: [],
+  kept: null,
+  saved: null,
+  saveError: null,
   evaluations: [],
   samples: [],
   error: null,
@@ -54,6 +68,16 @@ export function applyEvent(run: RunView, event: RunEvent): RunView {
       const { type: _, ...sample } = event;
       return { ...run, samples: [...run.samples.filter(({ step }) => step !== sample.step), sample] };
     }
+    case 'run': {
+      const { type: _, ...kept } = event;
+      return { ...run, kept };
+    }
+    case 'history':
+      return { ...run, history: event.records, evaluations: evaluatedIn(event.records) };
+    case 'saved':
+      return { ...run, saved: event, saveError: null };
+    case 'saveFailed':
+      return { ...run, saveError: event.error };
     case 'error':
       return { ...run, state: 'failed', error: event.error, progress: null };
     default:
@@ -61,11 +85,18 @@ export function applyEvent(run: RunView, event: RunEvent): RunView {
   }
 }
 
+function evaluatedIn(records: readonly { step: number; evalLoss?: number }[]): RunView['evaluations'] {
+  return records.flatMap(({ step, evalLoss }) => (evalLoss === undefined ? [] : [{ step, loss: evalLoss }]));
+}
+
 function withMetrics(run: RunView, metrics: readonly StepMetrics[]): RunView['evaluations'] {
-  const evaluated = metrics.flatMap(({ step, evalLoss }) =>
-    evalLoss === undefined ? [] : [{ step, loss: evalLoss }],
-  );
+  const evaluated = evaluatedIn(metrics);
   return evaluated.length === 0 ? run.evaluations : [...run.evaluations, ...evaluated];
+}
+
+/** Optimizer steps that are done, those before a resumption included. */
+export function stepsDone(run: RunView): number {
+  return run.metrics.at(-1)?.step ?? run.kept?.from?.step ?? 0;
 }
 
 /** The worker is busy with a run: the choice of model and data stands. */
@@ -135,9 +166,11 @@ type Column = (number | null)[];
 export function lossColumns(
   run: RunView,
 ): [steps: number[], raw: Column, smoothed: Column, evaluation: Column] {
-  const losses = smooth(run.metrics.map(({ loss }) => loss));
+  const before = run.history.flatMap(({ step, loss }) => (loss === undefined ? [] : [{ step, loss }]));
+  const trained = [...before, ...run.metrics];
+  const losses = smooth(trained.map(({ loss }) => loss));
   const rows = new Map<number, [number | null, number | null, number | null]>();
-  run.metrics.forEach(({ step, loss }, index) => rows.set(step, [loss, losses[index] ?? null, null]));
+  trained.forEach(({ step, loss }, index) => rows.set(step, [loss, losses[index] ?? null, null]));
   for (const { step, loss } of run.evaluations) {
     const [raw, smoothed] = rows.get(step) ?? [null, null];
     rows.set(step, [raw, smoothed, loss]);

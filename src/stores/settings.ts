@@ -1,5 +1,6 @@
 /** The settings of a run as the page keeps them: which numbers there are, their limits, and what is suggested. */
 import type { DataOptions, RunRequest } from '../../workers/api.ts';
+import type { ResumePlan, SavePolicy } from '../../workers/checkpoints-api.ts';
 import { t } from '../i18n/index.ts';
 import type { ModelSource } from './model-store.ts';
 
@@ -30,6 +31,10 @@ export const NUMBER_RULES = {
   evalPercent: { min: 0, max: 50, whole: false },
   evalEvery: { min: 0, max: 1_000_000, whole: true },
   seed: { min: 0, max: 4_294_967_295, whole: true },
+  saveEvery: { min: 0, max: 1_000_000, whole: true },
+  saveMinutes: { min: 0, max: 100_000, whole: false },
+  keepLatest: { min: 1, max: 10_000, whole: true },
+  keepEvery: { min: 0, max: 1_000_000, whole: true },
 } as const satisfies Record<string, NumberRule>;
 
 export type NumberName = keyof typeof NUMBER_RULES;
@@ -47,6 +52,11 @@ export interface Settings {
   adapterDtype: 'F32' | 'BF16';
   /** What was typed as the sample prompt; null takes the data set's own. */
   samplePrompt: string | null;
+  /** Keep checkpoints of the run in the browser. */
+  save: boolean;
+  saveBest: boolean;
+  /** Store adapters as differences where that is smaller. */
+  delta: boolean;
 }
 
 export const INITIAL_SETTINGS: Settings = {
@@ -58,6 +68,9 @@ export const INITIAL_SETTINGS: Settings = {
   targets: 'all-linear',
   adapterDtype: 'F32',
   samplePrompt: null,
+  save: true,
+  saveBest: true,
+  delta: false,
 };
 
 const SUGGESTED: NumberValues = {
@@ -76,6 +89,10 @@ const SUGGESTED: NumberValues = {
   evalPercent: 5,
   evalEvery: 10,
   seed: 0,
+  saveEvery: 25,
+  saveMinutes: 5,
+  keepLatest: 3,
+  keepEvery: 0,
 };
 
 /** The embedded model is tiny and the demo sets are short: they want a higher rate, more passes and more rows kept aside. */
@@ -125,6 +142,28 @@ export function countSteps(settings: Settings, values: NumberValues, trainRows: 
   return Math.ceil((trainRows * values.epochs) / (values.batchSize * values.gradAccumulation));
 }
 
+const EVALUATION = { metric: 'evalLoss', direction: 'min' } as const;
+
+/** When the run saves itself and what it keeps; null where it is not kept. */
+export function savePolicy(settings: Settings, values: NumberValues): SavePolicy | null {
+  if (!settings.save) return null;
+  const { saveEvery, saveMinutes, keepLatest, keepEvery } = values;
+  return {
+    everySteps: saveEvery,
+    everyMinutes: saveMinutes,
+    rollingSteps: 0,
+    best: settings.saveBest ? EVALUATION : null,
+    final: true,
+    retention: {
+      keepLatest,
+      ...(settings.saveBest ? { keepBest: { count: 1, ...EVALUATION } } : {}),
+      ...(keepEvery > 0 ? { keepEvery } : {}),
+    },
+    ttlSeconds: null,
+    delta: settings.delta,
+  };
+}
+
 const SAMPLES_PER_RUN = 5;
 
 /** What the worker is asked to run. */
@@ -157,5 +196,42 @@ export function toRunRequest(
     },
     samplePrompt: settings.samplePrompt ?? data.samplePrompt,
     sampleEvery: Math.max(1, Math.round(countSteps(settings, values, data.trainRows) / SAMPLES_PER_RUN)),
+    save: savePolicy(settings, values),
+  };
+}
+
+/** The settings of a run that is gone on with, as if they had been typed. */
+export function settingsOf(
+  plan: Pick<ResumePlan, 'training' | 'lora' | 'dataOptions' | 'samplePrompt'>,
+): Pick<Settings, 'typed' | 'lengthBy' | 'schedule' | 'shuffle' | 'rslora' | 'targets' | 'samplePrompt'> {
+  const { training, lora, dataOptions } = plan;
+  const { learningRate, epochs, steps, batchSize, gradAccumulation } = training;
+  const { warmupSteps, weightDecay, gradClip, seed, evalEvery } = training;
+  const numbers: Partial<NumberValues> = {
+    rank: lora.rank,
+    alpha: lora.alpha,
+    dropout: lora.dropout,
+    learningRate,
+    epochs,
+    ...(steps === null ? {} : { steps }),
+    batchSize,
+    gradAccumulation,
+    maxLength: dataOptions.maxLength,
+    warmupSteps,
+    weightDecay,
+    gradClip,
+    // Rounded, so that dividing by 100 gives the very share again.
+    evalPercent: Number((dataOptions.evalSplit * 100).toPrecision(12)),
+    evalEvery,
+    seed,
+  };
+  return {
+    typed: Object.fromEntries(Object.entries(numbers).map(([name, value]) => [name, String(value)])),
+    lengthBy: steps === null ? 'epochs' : 'steps',
+    schedule: training.schedule,
+    shuffle: training.shuffle,
+    rslora: lora.rslora,
+    targets: lora.targets,
+    samplePrompt: plan.samplePrompt,
   };
 }

@@ -6,6 +6,8 @@ interface ButtonProps {
   unavailable?: boolean;
   /** Id of the element that says why. */
   describedBy?: string | undefined;
+  /** The whole name where the text alone does not tell several of the kind apart; starts with the text. */
+  label?: string | undefined;
   /** Left out of narrow screens, because it cannot be used yet. */
   later?: boolean;
   onPress: () => void;
@@ -17,6 +19,7 @@ export function Button({
   look = 'plain',
   unavailable = false,
   describedBy,
+  label,
   later = false,
   onPress,
   children,
@@ -28,6 +31,7 @@ export function Button({
       data-look={look}
       data-when={later ? 'later' : 'now'}
       aria-disabled={unavailable}
+      aria-label={label}
       aria-describedby={describedBy}
       onClick={unavailable ? undefined : onPress}
     >

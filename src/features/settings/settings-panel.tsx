@@ -7,6 +7,7 @@ import { Disclosure } from '../../ui/disclosure.tsx';
 import { InlineChoices } from '../../ui/inline-choices.tsx';
 import { Panel } from '../../ui/panel.tsx';
 import { AdvancedSettings } from './advanced-settings.tsx';
+import { KeepingSettings } from './keeping-settings.tsx';
 import { NumberSetting } from './number-setting.tsx';
 
 /** How the model learns: the settings that matter, the rest under Advanced. */
@@ -35,6 +36,9 @@ export function SettingsPanel() {
         <NumberSetting name="maxLength" disabled={busy} />
         <NumberSetting name="evalEvery" disabled={busy} />
       </div>
+      <Disclosure title={t('keeping.title')}>
+        <KeepingSettings disabled={busy} />
+      </Disclosure>
       <Disclosure title={t('settings.advanced')}>
         <AdvancedSettings disabled={busy} />
       </Disclosure>
