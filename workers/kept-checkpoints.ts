@@ -1,4 +1,5 @@
 /** The store of checkpoints as the page uses it: opened once, listed, changed; sentences about what was found. */
+import { storeDecoders } from '../src/checkpoints/encodings.ts';
 import { StudioError } from '../src/errors.ts';
 import type { CheckpointStore } from '../src/storage/checkpoint-store.ts';
 import { openIndexedDbBackend } from '../src/storage/indexeddb-backend.ts';
@@ -41,7 +42,9 @@ export class KeptCheckpoints {
         this.#notices.push('A newer version of the studio was opened in another tab. Reload this page.');
       },
     });
-    const store = await openCheckpointStore(backend, {
+    const decoders = storeDecoders((id) => store.open(id));
+    const store: CheckpointStore = await openCheckpointStore(backend, {
+      decoders,
       sentinel: {
         read: () => this.#sentinel,
         write: (text) => {

@@ -12,7 +12,9 @@ import type { CheckpointStore, RunWriter } from '../storage/checkpoint-store.ts'
 import type { SaveResult } from '../storage/commit.ts';
 import type { NewCheckpoint } from '../storage/new-checkpoint.ts';
 import type { CheckpointRecord } from '../storage/records.ts';
+import type { StoredCheckpoint } from '../storage/stored-files.ts';
 import { isVerified } from '../storage/retention.ts';
+import { encodeParts } from './encodings.ts';
 import { checkpointName, dueTriggers, type SavePolicy, type SaveTrigger } from './save-policy.ts';
 
 export interface SavedEvent {
@@ -46,6 +48,9 @@ export type ManualSave = Partial<
   Pick<NewCheckpoint, 'name' | 'note' | 'tags' | 'metadata' | 'ttlSeconds' | 'overwrite'>
 >;
 
+/** Differences grow with the distance from their base: after so many one is stored whole again. */
+const DELTAS_PER_WHOLE = 10;
+
 export class RunSaver {
   readonly #options: SaverOptions;
   readonly #now: () => number;
@@ -55,6 +60,8 @@ export class RunSaver {
   #lastSave: number;
   /** The step of the newest save of this saver, so that a pause right after a save does not save again. */
   #savedStep: number | null = null;
+  /** The last checkpoint that is stored whole, and how many rest on it. */
+  #whole: { id: string; deltas: number } | null = null;
   /** The write under way; never rejects. */
   #writing: Promise<unknown> = Promise.resolve();
 
@@ -149,12 +156,15 @@ export class RunSaver {
     const write = async (): Promise<SavedEvent> => {
       const { parts, manifest, metrics } = await captureCheckpoint(run.identity, moment, await snapshot);
       const byHand = trigger === 'manual';
+      const stored = policy.delta
+        ? await encodeParts(parts, await this.#deltaBase())
+        : { parts, delta: null };
       const input: NewCheckpoint = {
         name,
         step,
         kind: 'full',
         trigger,
-        parts,
+        ...stored,
         manifest,
         metrics,
         parentId: this.#parentId,
@@ -166,6 +176,8 @@ export class RunSaver {
       const { checkpoint, times, writtenBytes } = await this.#options.writer.save(input);
       (await this.#names).add(name);
       this.#parentId = checkpoint.id;
+      if (checkpoint.delta === null) this.#whole = { id: checkpoint.id, deltas: 0 };
+      else if (this.#whole !== null) this.#whole.deltas += 1;
       this.#lastSave = this.#now();
       this.#savedStep = step;
       const removed = await this.#letGo(checkpoint);
@@ -177,6 +189,12 @@ export class RunSaver {
     });
     void done.then((event) => this.#options.onSaved?.(event)).catch(() => undefined);
     return { done };
+  }
+
+  /** What the next difference is made to; null when the next one is stored whole. */
+  async #deltaBase(): Promise<StoredCheckpoint | null> {
+    if (this.#whole === null || this.#whole.deltas >= DELTAS_PER_WHOLE) return null;
+    return this.#options.store.open(this.#whole.id).catch(() => null);
   }
 
   /** A name that the run has not used; a damaged checkpoint keeps its own. */

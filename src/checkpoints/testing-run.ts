@@ -7,6 +7,7 @@ import type { LoraRequest } from '../run/start-run.ts';
 import type { CheckpointStore, StoreOptions } from '../storage/checkpoint-store.ts';
 import { openFolderBackend } from '../storage/folder-backend.ts';
 import { openCheckpointStore } from '../storage/open-store.ts';
+import { storeDecoders } from './encodings.ts';
 
 /** Dropout, shuffling, accumulation, warm-up and cosine: everything that a resumed run could lose. */
 export const HARD_TRAINING: FinetuneConfig = {
@@ -34,7 +35,11 @@ export async function temporaryStore(
   options: StoreOptions = {},
 ): Promise<{ store: CheckpointStore; folder: string; remove: () => Promise<void> }> {
   const folder = await mkdtemp(join(tmpdir(), 'lorikeet-checkpoints-'));
-  const store = await openCheckpointStore(await openFolderBackend(folder), options);
+  const decoders = storeDecoders((id) => store.open(id));
+  const store: CheckpointStore = await openCheckpointStore(await openFolderBackend(folder), {
+    decoders,
+    ...options,
+  });
   const remove = async (): Promise<void> => {
     await store.close();
     await rm(folder, { recursive: true, force: true });

@@ -1,11 +1,13 @@
 /** The entry of the command line's build. */
 import { version } from '../../package.json';
+import { checkpointCommands } from './checkpoints/commands.ts';
 import { devices } from './devices.ts';
 import { evaluate } from './evaluate.ts';
 import { finetune } from './finetune.ts';
 import { generate } from './generate.ts';
 import { inspect } from './inspect.ts';
 import { runCli } from './run-cli.ts';
+import { verifyResume } from './verify-resume.ts';
 
 // `lorikeet inspect ... | head` closes the pipe early, which is no failure.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
@@ -19,4 +21,6 @@ process.exitCode = await runCli(process.argv.slice(2), version, {
   evaluate,
   inspect,
   devices,
+  verifyResume,
+  checkpoints: checkpointCommands,
 });

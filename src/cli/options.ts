@@ -18,9 +18,35 @@ export interface DataOptions {
   chat: boolean;
 }
 
-export interface FinetuneOptions extends CommonOptions, DataOptions {
-  model: string;
-  out: string;
+/** Where checkpoints are kept. */
+export interface StoreOptions {
+  store: string;
+}
+
+export interface SaveOptions {
+  /** False keeps nothing. */
+  save: boolean;
+  saveEvery: number;
+  saveMinutes: number;
+  keepLatest?: number;
+  keepBest?: number;
+  keepEvery?: number;
+  /** Seconds that checkpoints saved by rule live. */
+  ttl?: number;
+  delta: boolean;
+}
+
+export interface FinetuneOptions extends CommonOptions, StoreOptions, SaveOptions, Omit<DataOptions, 'data'> {
+  /** Of a new run; a resumed one has its own. */
+  model?: string;
+  data?: string;
+  out?: string;
+  /** Name of the run. */
+  name?: string;
+  /** `RUN` or `RUN/NAME`. */
+  resume?: string;
+  /** Names of the options that were given, by their own names here. */
+  given: readonly string[];
   rank: number;
   alpha: number;
   dropout: number;
@@ -69,4 +95,37 @@ export interface EvaluateOptions extends CommonOptions, DataOptions {
   model: string;
   adapter?: string;
   adapterScale: number;
+}
+
+/** The settings of a run that decide its numbers. */
+export type TrainingOptions = Pick<
+  FinetuneOptions,
+  | 'rank'
+  | 'alpha'
+  | 'dropout'
+  | 'rslora'
+  | 'targets'
+  | 'epochs'
+  | 'steps'
+  | 'batchSize'
+  | 'gradAccumulation'
+  | 'lr'
+  | 'schedule'
+  | 'warmupSteps'
+  | 'beta1'
+  | 'beta2'
+  | 'eps'
+  | 'weightDecay'
+  | 'gradClip'
+  | 'seed'
+  | 'shuffle'
+  | 'evalData'
+  | 'evalSplit'
+  | 'evalEvery'
+>;
+
+export interface VerifyResumeOptions extends CommonOptions, DataOptions, TrainingOptions {
+  model: string;
+  before: number;
+  after: number;
 }

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { StudioError } from '../errors.ts';
 import type { EvaluateOptions, FinetuneOptions, GenerateOptions } from './options.ts';
+import type { CheckpointCommands } from './checkpoints/program.ts';
 import { errorLine, runCli } from './run-cli.ts';
 
 /** What a command line did: which command it ran with what, what it printed, and its exit code. */
@@ -9,6 +10,31 @@ interface Outcome {
   out: string;
   err: string;
   ran: { command: string; options: object } | null;
+}
+
+/** Every command over checkpoints, told with its arguments. */
+function keptCommands(told: (command: string, rest: unknown[]) => Promise<void>): CheckpointCommands {
+  const tell =
+    (command: string) =>
+    (...rest: unknown[]): Promise<void> =>
+      told(command, rest);
+  return {
+    list: tell('list'),
+    show: tell('show'),
+    tag: tell('tag'),
+    pin: tell('pin'),
+    note: tell('note'),
+    rename: tell('rename'),
+    ttl: tell('ttl'),
+    remove: tell('remove'),
+    bin: tell('bin'),
+    restore: tell('restore'),
+    prune: tell('prune'),
+    export: tell('export'),
+    import: tell('import'),
+    verify: tell('verify'),
+    compare: tell('compare'),
+  };
 }
 
 async function cli(...argv: string[]): Promise<Outcome> {
@@ -25,6 +51,8 @@ async function cli(...argv: string[]): Promise<Outcome> {
     evaluate: note('evaluate'),
     devices: note('devices'),
     inspect: (path: string, options: object) => note('inspect')({ path, ...options }),
+    verifyResume: note('verify-resume'),
+    checkpoints: keptCommands((command, rest) => note(`checkpoints ${command}`)({ rest })),
   };
   outcome.code = await runCli(argv, '1.2.3', commands, {
     out: (text) => (outcome.out += text),
@@ -46,6 +74,12 @@ describe('defaults', () => {
       model: 'tiny',
       data: 'd.jsonl',
       out: 'o',
+      given: ['model', 'out', 'data'],
+      store: 'lorikeet-runs',
+      save: true,
+      saveEvery: 0,
+      saveMinutes: 5,
+      delta: false,
       maxLength: 512,
       trainOn: 'completion',
       chat: false,
@@ -193,7 +227,6 @@ test('--version', async () => {
 test.each([
   [[], 'No command is given.'],
   [['train'], "Unknown command 'train'"],
-  [['finetune', '--model', 'tiny', '--data', 'd'], "Required option '--out <path>' not specified"],
   [[...FINETUNE, '--ranks', '8'], "Unknown option '--ranks' (Did you mean --rank?)"],
   [[...FINETUNE, '--rank'], "Option '--rank <r>' argument missing"],
   [[...FINETUNE, '--rank', 'x'], '--rank is "x". Use a whole number from 1.'],
@@ -235,7 +268,15 @@ describe('what a command throws', () => {
   const failing = (error: unknown): Promise<[number, string]> => {
     let err = '';
     const fail = (): Promise<never> => Promise.reject(error as Error);
-    const commands = { finetune: fail, generate: fail, evaluate: fail, inspect: fail, devices: fail };
+    const commands = {
+      finetune: fail,
+      verifyResume: fail,
+      generate: fail,
+      evaluate: fail,
+      inspect: fail,
+      devices: fail,
+      checkpoints: keptCommands(fail),
+    };
     const output = { out: () => undefined, err: (text: string) => (err += text) };
     return runCli(['devices'], '0', commands, output).then((code) => [code, err]);
   };

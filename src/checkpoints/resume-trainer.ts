@@ -1,0 +1,143 @@
+/**
+ * Going on from a checkpoint of a HuggingFace Trainer. Weights, moments, step and rate are exact; the place in the data
+ * is derived from the step, and the order of the rows and the dropout are this program's own.
+ */
+import { microBatchTokens, totalSteps } from '../engine/index.ts';
+import { StudioError } from '../errors.ts';
+import type { AdapterRead } from '../formats/archive-read.ts';
+import type { HfTrainerRead } from '../formats/hf-trainer.ts';
+import { manifestLora, type Manifest } from '../formats/manifest.ts';
+import { unsupportedState } from '../formats/moments.ts';
+import type { LoopState } from '../formats/training-state.ts';
+import { packingName } from '../run/capture.ts';
+import { hashRows } from '../run/data-hash.ts';
+import { fitSchedule } from '../run/fit-schedule.ts';
+import type { OpenModel } from '../run/open-model.ts';
+import type { PreparedData } from '../run/prepare-data.ts';
+import type { RestoredRun } from '../run/restore.ts';
+import { flattenSettings, type RunSettings } from '../run/run-settings.ts';
+
+/** What a person hears when a run goes on from a Trainer's checkpoint. */
+export const TRAINER_PROMISE =
+  'From a Trainer checkpoint weights, moments, step and learning rate are exact; the order of the rows and the dropout are not the same in two programs.';
+
+/**
+ * A Trainer's checkpoint as a run of this program. `settings` give what the checkpoint does not say: rows per batch,
+ * accumulation, seed, clipping; schedule, rates, betas and length come from the checkpoint. Throws STATE_UNSUPPORTED where
+ * the schedule cannot be told, and OPTION_INVALID where the step lies beyond it.
+ */
+export function restoredFromTrainer(
+  read: Pick<AdapterRead, 'adapter'>,
+  hf: HfTrainerRead,
+  settings: RunSettings,
+  { model, data }: { model: OpenModel; data: PreparedData },
+): RestoredRun {
+  const schedule = fitSchedule(hf);
+  if (schedule === null) {
+    throw unsupportedState('a learning-rate schedule that is neither constant, linear nor cosine');
+  }
+  if (hf.step > schedule.totalSteps) {
+    throw new StudioError({
+      code: 'OPTION_INVALID',
+      message: `The checkpoint is at step ${String(hf.step)} of ${String(schedule.totalSteps)}.`,
+      fix: 'Start from its adapter alone (warm start).',
+    });
+  }
+  const training = {
+    ...settings.training,
+    steps: schedule.totalSteps,
+    learningRate: hf.peakLearningRate,
+    schedule: schedule.name,
+    warmupSteps: schedule.warmupSteps,
+    beta1: hf.adamw.betas[0],
+    beta2: hf.adamw.betas[1],
+    eps: hf.adamw.eps,
+    weightDecay: hf.adamw.weightDecay,
+  };
+  const whole: RunSettings = { data: settings.data, training };
+  const rows = data.train.length;
+  const taken = hf.step * training.batchSize * training.gradAccumulation;
+  const { beta1, beta2, eps, weightDecay, gradClip } = training;
+  const state: LoopState = {
+    step: hf.step,
+    microStep: 0,
+    epoch: taken / rows,
+    optimizer: {
+      type: 'adamw',
+      step: hf.optimizerStep,
+      betas: [beta1, beta2],
+      eps,
+      weightDecay,
+      gradClip,
+    },
+    moments: hf.moments,
+    gradients: null,
+    scheduler: {
+      type: schedule.name,
+      params: {
+        learningRate: hf.peakLearningRate,
+        warmupSteps: schedule.warmupSteps,
+        totalSteps: totalSteps(training, rows),
+      },
+      position: hf.optimizerStep,
+    },
+    rng: { algo: 'philox4x32-10', seed: training.seed, counters: { step: hf.step, micro: 0 } },
+    data: {
+      datasetSha256: hashRows(data),
+      rows,
+      order: training.shuffle ? 'shuffled' : 'file',
+      epoch: Math.floor(taken / rows),
+      offset: taken % rows,
+      packing: packingName(microBatchTokens(data, training)),
+      tokenizerSha256: model.hashes.tokenizerSha256,
+    },
+    settings: flattenSettings(whole),
+    best: null,
+    lossTail: [],
+    tokens: hf.tokens,
+    metrics: hf.log.flatMap(({ step, loss, eval_loss: evalLoss }) => [
+      { step, ...(loss === undefined ? {} : { loss }), ...(evalLoss === undefined ? {} : { evalLoss }) },
+    ]),
+    metadata: {},
+  };
+  return {
+    manifest: foreignManifest(read, whole, model, hf.step),
+    adapter: read.adapter,
+    state,
+    settings: whole,
+  };
+}
+
+/** What a manifest would say of it: the base model is taken to be the one that is loaded, since the files do not say more. */
+function foreignManifest(
+  { adapter }: Pick<AdapterRead, 'adapter'>,
+  { training }: RunSettings,
+  model: OpenModel,
+  step: number,
+): Manifest {
+  return {
+    formatVersion: 1,
+    kind: 'hf-trainer',
+    id: '',
+    runId: '',
+    parentId: null,
+    name: `step-${String(step)}`,
+    step,
+    createdAt: '',
+    appVersion: '',
+    base: { id: model.id, revision: model.revision, ...model.hashes },
+    lora: manifestLora(adapter.settings),
+    optimizer: {
+      type: 'adamw',
+      betas: [training.beta1, training.beta2],
+      eps: training.eps,
+      weightDecay: training.weightDecay,
+    },
+    paramOrder: [],
+    tensors: {},
+    files: [],
+    metrics: {},
+    determinism: { adapter: 'a HuggingFace Trainer', shaderHash: '', dtype: model.dtype },
+    sha256Self: '0'.repeat(64),
+  };
+}

@@ -1,0 +1,183 @@
+/** Checkpoints as lines for people, and as plain objects for scripts. */
+import type { Comparison } from '../../checkpoints/compare.ts';
+import type { CheckpointRecord } from '../../storage/records.ts';
+import { bytes, count } from '../words.ts';
+
+/** A record without what only the store needs. */
+export function plain(record: CheckpointRecord) {
+  const { id, runId, sequence, name, kind, trigger, step, createdAt, parentId, metrics, metadata } = record;
+  const { tags, pinned, note, expiresAt, size, verifiedAt, damage, delta, about, parts } = record;
+  return {
+    id,
+    runId,
+    sequence,
+    name,
+    kind,
+    trigger,
+    step,
+    createdAt,
+    parentId,
+    metrics,
+    metadata,
+    tags,
+    pinned,
+    note,
+    expiresAt,
+    size,
+    verifiedAt,
+    damage: damage?.problem ?? null,
+    deltaRatio: delta?.measuredRatio ?? null,
+    base: about?.base.id ?? null,
+    files: parts.map((part) => ({ path: part.path, size: part.size, sha256: part.sha256 })),
+  };
+}
+
+export type PlainCheckpoint = ReturnType<typeof plain>;
+
+/** Columns as wide as their widest cell. */
+function columns(rows: readonly (readonly string[])[]): string {
+  const widths = rows.reduce<number[]>(
+    (most, row) => row.map((cell, i) => Math.max(most[i] ?? 0, cell.length)),
+    [],
+  );
+  return rows
+    .map(
+      (row) =>
+        `${row
+          .map((cell, i) => cell.padEnd(widths[i] ?? 0))
+          .join('  ')
+          .trimEnd()}\n`,
+    )
+    .join('');
+}
+
+function marks({ damage, pinned, kind, deltaRatio, tags, expiresAt }: PlainCheckpoint): string {
+  return [
+    ...(damage === null ? [] : ['damaged']),
+    ...(pinned ? ['pinned'] : []),
+    ...(kind === 'full' ? [] : [kind]),
+    ...(deltaRatio === null ? [] : [`delta ${deltaRatio.toFixed(2)}x`]),
+    ...(expiresAt === null ? [] : [`until ${expiresAt.slice(0, 16)}`]),
+    ...tags,
+  ].join(', ');
+}
+
+export function checkpointTable(found: {
+  items: readonly PlainCheckpoint[];
+  total: number;
+  nextOffset: number | null;
+  runs: readonly { id: string; name: string; checkpoints?: number; bytes?: number }[];
+  totalBytes: number;
+  binBytes: number;
+}): string {
+  const runs = new Map(found.runs.map(({ id, name }) => [id, name]));
+  const figure = (value: number | undefined): string => (value === undefined ? '' : value.toPrecision(4));
+  const rows = found.items.map((item) => [
+    `${runs.get(item.runId) ?? item.runId}/${item.name}`,
+    String(item.step),
+    figure(item.metrics['loss']),
+    figure(item.metrics['evalLoss']),
+    bytes(item.size),
+    item.createdAt.slice(0, 16).replace('T', ' '),
+    marks(item),
+  ]);
+  const head = ['CHECKPOINT', 'STEP', 'LOSS', 'EVAL', 'SIZE', 'SAVED (UTC)', ''];
+  const more =
+    found.nextOffset === null
+      ? ''
+      : `... ${count(found.total)} in all; go on with --offset ${String(found.nextOffset)}\n`;
+  const sizes = found.runs.map(
+    ({ name, checkpoints = 0, bytes: size = 0 }) =>
+      `${name}: ${count(checkpoints)} checkpoints, ${bytes(size)}\n`,
+  );
+  const all = `All: ${bytes(found.totalBytes)}${found.binBytes > 0 ? `, of which the bin ${bytes(found.binBytes)}` : ''}\n`;
+  return `${rows.length === 0 ? 'No checkpoint matches.\n' : columns([head, ...rows])}${more}\n${sizes.join('')}${all}`;
+}
+
+export function detailRows(
+  shown: PlainCheckpoint & {
+    path: string;
+    ancestors: readonly string[];
+    children: readonly string[];
+    missingParentId: string | null;
+  },
+): [string, string][] {
+  const metrics = Object.entries(shown.metrics).map(([name, value]) => `${name} ${value.toPrecision(5)}`);
+  const metadata = Object.entries(shown.metadata).map(([name, value]) => `${name}=${value}`);
+  const from = [
+    ...shown.ancestors,
+    ...(shown.missingParentId === null ? [] : [`${shown.missingParentId} (gone)`]),
+  ];
+  return [
+    ['Checkpoint', shown.path],
+    ['Id', shown.id],
+    ['Kind', `${shown.kind}, saved because of: ${shown.trigger}`],
+    ['Step', count(shown.step)],
+    ['Saved', shown.createdAt],
+    ['Base model', shown.base ?? 'not said'],
+    ['Figures', metrics.join(', ') || 'none'],
+    ['Size', bytes(shown.size)],
+    [
+      'Bytes',
+      shown.damage ?? (shown.verifiedAt === null ? 'not verified yet' : `verified ${shown.verifiedAt}`),
+    ],
+    ['Marks', marks(shown) || 'none'],
+    ['Note', shown.note || 'none'],
+    ['Metadata', metadata.join(', ') || 'none'],
+    ['Went on from', from.join(' <- ') || 'nothing'],
+    ['Went on to', shown.children.join(', ') || 'nothing'],
+    ...shown.files.map(({ path, size }): [string, string] => [`  ${path}`, bytes(size)]),
+  ];
+}
+
+export function binTable(bin: {
+  emptied: boolean;
+  bytes: number;
+  items: readonly { path: string; id: string; deletedAt: string; reason: string; size: number }[];
+}): string {
+  if (bin.items.length === 0) return 'The bin is empty.\n';
+  const rows = bin.items.map(({ path, deletedAt, reason, size }) => [
+    path,
+    deletedAt.slice(0, 16).replace('T', ' '),
+    reason,
+    bytes(size),
+  ]);
+  const end = bin.emptied
+    ? `Emptied; ${bytes(bin.bytes)} are free again.\n`
+    : `${bytes(bin.bytes)} would be freed by --empty.\n`;
+  return columns([['CHECKPOINT', 'DELETED (UTC)', 'WHY', 'SIZE'], ...rows]) + end;
+}
+
+export function comparisonText({
+  a,
+  b,
+  metrics,
+  settings,
+  tensors,
+  onlyA,
+  onlyB,
+  total,
+}: Comparison & { a: string; b: string }): string {
+  const figure = (value: number | null): string => (value === null ? 'none' : value.toPrecision(5));
+  const rows = [
+    ['', a, b],
+    ...metrics.map((row) => [row.name, figure(row.a), figure(row.b)]),
+    ...settings.map((row) => [row.name, row.a, row.b]),
+  ];
+  const weights = [
+    ['TENSOR', 'NORM A', 'NORM B', 'DIFFERENCE', 'COSINE'],
+    ...tensors.map((row) => [
+      row.name,
+      figure(row.normA),
+      figure(row.normB),
+      figure(row.difference),
+      figure(row.cosine),
+    ]),
+    ['all', figure(total.normA), figure(total.normB), figure(total.difference), figure(total.cosine)],
+  ];
+  const only = [
+    ...onlyA.map((name) => `Only in ${a}: ${name}\n`),
+    ...onlyB.map((name) => `Only in ${b}: ${name}\n`),
+  ];
+  return `${columns(rows)}\n${columns(weights)}${only.join('')}`;
+}

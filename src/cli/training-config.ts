@@ -1,0 +1,86 @@
+/** Options as settings of a run, and the check that a resumed run is given no others. */
+import type { FinetuneConfig } from '../engine/index.ts';
+import { StudioError } from '../errors.ts';
+import type { PrepareOptions } from '../run/prepare-data.ts';
+import type { RestoredRun } from '../run/restore.ts';
+import type { DataOptions, FinetuneOptions, TrainingOptions } from './options.ts';
+
+/** The training that the options ask for. */
+export function trainingOf(options: TrainingOptions): FinetuneConfig {
+  const { epochs, batchSize, gradAccumulation, lr, schedule, warmupSteps, beta1, beta2, eps } = options;
+  const { weightDecay, gradClip, seed, shuffle, evalEvery } = options;
+  return {
+    epochs,
+    steps: options.steps ?? null,
+    batchSize,
+    gradAccumulation,
+    learningRate: lr,
+    schedule,
+    warmupSteps,
+    beta1,
+    beta2,
+    eps,
+    weightDecay,
+    gradClip,
+    seed,
+    shuffle,
+    evalEvery,
+  };
+}
+
+/** How the options ask for the data to be read. */
+export function preparationOf(
+  options: Omit<DataOptions, 'data'> & Pick<TrainingOptions, 'evalSplit' | 'seed'>,
+): PrepareOptions {
+  const { trainOn, chat, maxLength, evalSplit, seed } = options;
+  return { trainOn, chat, maxLength, evalSplit, seed };
+}
+
+/** What is asked for and what the checkpoint has, by the names of the options. */
+function asked(options: FinetuneOptions, { settings, adapter }: RestoredRun): [string, unknown, unknown][] {
+  const { training, data } = settings;
+  const { rank, alpha, dropout, rslora, targetModules } = adapter.settings;
+  const targets = options.targets === 'all-linear' ? 'all-linear' : [...options.targets].sort().join(',');
+  return [
+    ['rank', options.rank, rank],
+    ['alpha', options.alpha, alpha],
+    ['dropout', options.dropout, dropout],
+    ['rslora', options.rslora, rslora],
+    ['targets', targets, targetModules.join(',')],
+    ['epochs', options.epochs, training.epochs],
+    ['steps', options.steps, training.steps],
+    ['batchSize', options.batchSize, training.batchSize],
+    ['gradAccumulation', options.gradAccumulation, training.gradAccumulation],
+    ['lr', options.lr, training.learningRate],
+    ['schedule', options.schedule, training.schedule],
+    ['warmupSteps', options.warmupSteps, training.warmupSteps],
+    ['beta1', options.beta1, training.beta1],
+    ['beta2', options.beta2, training.beta2],
+    ['eps', options.eps, training.eps],
+    ['weightDecay', options.weightDecay, training.weightDecay],
+    ['gradClip', options.gradClip, training.gradClip],
+    ['seed', options.seed, training.seed],
+    ['shuffle', options.shuffle, training.shuffle],
+    ['evalEvery', options.evalEvery, training.evalEvery],
+    ['evalSplit', options.evalSplit, data.evalSplit],
+    ['maxLength', options.maxLength, data.maxLength],
+    ['trainOn', options.trainOn, data.trainOn],
+    ['chat', options.chat, data.chat],
+  ];
+}
+
+const flag = (name: string): string =>
+  `--${name.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
+
+/** Throws OPTION_INVALID, or ADAPTER_MISMATCH for the adapter's own, for an option that the run was not started with. */
+export function checkGiven(options: FinetuneOptions, restored: RestoredRun): void {
+  for (const [name, wanted, has] of asked(options, restored)) {
+    if (!options.given.includes(name) || wanted === has) continue;
+    const ofAdapter = ['rank', 'alpha', 'dropout', 'rslora', 'targets'].includes(name);
+    throw new StudioError({
+      code: ofAdapter ? 'ADAPTER_MISMATCH' : 'OPTION_INVALID',
+      message: `${flag(name)} is ${String(wanted)}; the run was started with ${String(has)}.`,
+      fix: `Leave ${flag(name)} out: a resumed run keeps its settings. For other ones, start a new run from its weights with --init-adapter.`,
+    });
+  }
+}
