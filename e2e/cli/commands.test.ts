@@ -6,7 +6,7 @@ import { errorOf, json, lorikeet, ROOT, scratch, succeed, TINY } from './lorikee
 
 const folder = scratch();
 
-test.each(['', 'finetune', 'generate', 'evaluate', 'inspect', 'devices'])(
+test.each(['', 'finetune', 'verify-resume', 'generate', 'evaluate', 'inspect', 'devices', 'checkpoints'])(
   'lorikeet %s --help explains itself',
   async (command) => {
     const help = await succeed(...(command === '' ? [] : [command]), '--help');
@@ -16,7 +16,9 @@ test.each(['', 'finetune', 'generate', 'evaluate', 'inspect', 'devices'])(
 
 test.each([
   [['train'], 'Unknown command'],
-  [['finetune', '--model', 'tiny'], 'not specified'],
+  [['finetune', '--model', 'tiny'], "Required option '--data' is not given"],
+  [['finetune', '--model', 'tiny', '--data', 'd', '--no-save'], 'nothing of the run would be left'],
+  [['verify-resume', '--model', 'tiny'], 'not specified'],
   [['generate', '--model', 'tiny'], 'There is nothing to answer'],
   [['generate', '--model', 'tiny', '--prompt', 'Hi', '--top-k', 'many'], '--top-k is "many"'],
 ])('wrong usage ends with 2: %j', async (args, message) => {

@@ -11,6 +11,10 @@ export const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 export const PIRATE = join(ROOT, 'public/datasets/pirate.jsonl');
 export const TINY = join(ROOT, 'public/models/lorikeet-tiny');
 
+/** Where runs are kept that no test looks at. */
+const STORE = mkdtempSync(join(tmpdir(), 'lorikeet-store-'));
+afterAll(() => rmSync(STORE, { recursive: true, force: true }));
+
 export interface Outcome {
   code: number | null;
   stdout: string;
@@ -26,7 +30,7 @@ export interface RunOptions {
 /** Runs `lorikeet` with these arguments to its end. */
 export function lorikeet(args: readonly string[], { env, onStderr }: RunOptions = {}): Promise<Outcome> {
   const child = spawn(process.execPath, [join(ROOT, 'bin/lorikeet.mjs'), ...args], {
-    env: { ...process.env, ...env },
+    env: { ...process.env, LORIKEET_STORE: STORE, ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   const outcome: Outcome = { code: null, stdout: '', stderr: '' };

@@ -68,11 +68,15 @@ async function checkState(files: FileSet, read: AdapterRead): Promise<{ step: nu
   return { step, notes: [...notes] };
 }
 
-async function check(given: FileSet | ByteSource, options: ImportOptions): Promise<Checked> {
+async function check(
+  given: FileSet | ByteSource,
+  warnings: readonly string[],
+  options: ImportOptions,
+): Promise<Checked> {
   const files = await collectFiles(given, options);
   const read = await readAdapterFolder(files);
   const state = await checkState(files, read);
-  const notes = [...read.warnings, ...state.notes];
+  const notes = [...warnings, ...state.notes];
   const { manifest } = read;
   const parts = await partsOf(files);
   if (manifest === null) {
@@ -176,9 +180,9 @@ export async function importCheckpoint(
   options: ImportOptions = {},
 ): Promise<Imported> {
   // The first pass holds nothing but the adapter: what is broken or hostile ends here.
-  if (!('names' in given)) await readAdapter(given);
+  const { warnings } = await readAdapter(given);
   throwIfAborted(options.signal);
-  const checked = await check(given, options);
+  const checked = await check(given, warnings, options);
   const { input, notes } = checked;
   const there = await sameThere(store, input);
   if (there !== null) {
