@@ -2,7 +2,7 @@
 import { cpSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, test } from 'vitest';
-import { errorOf, json, lorikeet, ran, scratch, someRows, unpack } from './lorikeet.ts';
+import { errorOf, json, lorikeet, ran, scratch, someRows, unpack, type Outcome } from './lorikeet.ts';
 
 const folder = scratch();
 const rows = someRows(folder, 9);
@@ -12,31 +12,11 @@ const HALF = 10;
 
 /** Dropout, shuffling, accumulation, warm-up and cosine, on rows enough that epochs end within steps. */
 const HARD = [
-  ...['--model', 'tiny', '--data', rows, '--rank', '2', '--targets', 'q_proj,v_proj', '--dropout', '0.1'],
-  ...[
-    '--batch-size',
-    '1',
-    '--grad-accumulation',
-    '2',
-    '--steps',
-    String(STEPS),
-    '--lr',
-    '3e-3',
-    '--seed',
-    '5',
-  ],
-  ...[
-    '--schedule',
-    'cosine',
-    '--warmup-steps',
-    '3',
-    '--save-minutes',
-    '0',
-    '--save-every',
-    '5',
-    '--keep-latest',
-    '9',
-  ],
+  '--data',
+  rows,
+  ...`--model tiny --rank 2 --targets q_proj,v_proj --dropout 0.1 --batch-size 1 --grad-accumulation 2
+    --steps ${String(STEPS)} --lr 3e-3 --seed 5 --schedule cosine --warmup-steps 3 --save-minutes 0 --save-every 5
+    --keep-latest 9`.split(/\s+/),
 ];
 const straight = join(folder, 'straight');
 const killed = join(folder, 'killed');
@@ -66,17 +46,19 @@ async function exportNow(store: string, path: string): Promise<Map<string, strin
   return files;
 }
 
+let killedWith: Outcome;
+
 beforeAll(async () => {
   await ran(start(straight, '--name', 'pirate'));
   // Killed right after the checkpoint of step 10 was promised, in the middle of what it does then.
-  const outcome = await lorikeet(start(killed, '--name', 'pirate'), {
+  killedWith = await lorikeet(start(killed, '--name', 'pirate'), {
     onStderr: (stderr) => (stderr.includes(`Saved step-0000${String(HALF)}`) ? 'SIGKILL' : undefined),
   });
-  expect(outcome.code).toBe(null);
 }, 120_000);
 
 describe('a run that was killed with SIGKILL', () => {
   test('goes on as if nothing had happened: every file of the archive is the same', async () => {
+    expect(killedWith.code).toBe(null);
     const { stderr } = await ran(['finetune', '--resume', 'pirate', '--store', killed]);
     expect(stderr).toContain(
       `Resuming pirate from step-0000${String(HALF)}: step ${String(HALF)} of ${String(STEPS)}.`,
@@ -191,7 +173,11 @@ describe('resuming is refused by name', () => {
     const damaged = join(folder, 'damaged');
     cpSync(straight, damaged, { recursive: true });
     const shown = await json<{ files: { path: string; sha256: string }[] }>(
-      ...['checkpoints', 'show', 'pirate/final', '--store', damaged],
+      'checkpoints',
+      'show',
+      'pirate/final',
+      '--store',
+      damaged,
     );
     const moments = shown.files.find(({ path }) => path === 'state/optimizer.safetensors')?.sha256 ?? '';
     const chunk = readdirSync(damaged, { recursive: true, encoding: 'utf8' }).find((path) =>
