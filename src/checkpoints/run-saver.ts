@@ -109,11 +109,11 @@ export class RunSaver {
 
   /** The same for a trigger that has nothing to add where this step is saved already. Failures are told, not thrown. */
   async saveUnlessSaved(trigger: SaveTrigger): Promise<void> {
-    if (this.#savedStep === this.#moment.step || this.#moment.step === 0) return this.settle();
-    const saving = this.save(trigger).catch((error: unknown) =>
+    await this.settle();
+    if (this.#savedStep === this.#moment.step || this.#moment.step === 0) return;
+    await this.save(trigger).catch((error: unknown) =>
       this.#options.onFailed?.(toErrorFields(error), trigger),
     );
-    await saving;
   }
 
   /** Saves the end of a run, and waits for everything. Failures are told, not thrown. */

@@ -9,8 +9,9 @@ export async function loadBase(
   device: GPUDevice,
   onProgress: (doneBytes: number, totalBytes: number) => void = () => undefined,
 ): Promise<BaseModel> {
-  const { tensors, sha256 } = hashedTensors(model.tensors);
+  const hashed = hashedTensors(model.tensors);
+  const { tensors } = hashed;
   const base = await loadBaseModel(device, { config: model.config, tensors, onProgress });
-  model.hashes.weightsSha256 = await sha256();
+  model.hashes.weightsSha256 = await hashed.sha256();
   return base;
 }

@@ -32,6 +32,7 @@ export function newLog(from?: Pick<TrainingState, 'metrics' | 'best' | 'tokens'>
 
 /** Notes the evaluation before the first step. */
 export function logEvaluation(log: RunLog, step: number, evalLoss: number): void {
+  if (!Number.isFinite(evalLoss)) return;
   log.records.push({ step, evalLoss });
   log.evalLoss = evalLoss;
 }
@@ -39,10 +40,11 @@ export function logEvaluation(log: RunLog, step: number, evalLoss: number): void
 /** Notes a step; says whether it gave the best value so far. Of equal values the earlier stays, and NaN never wins. */
 export function logStep(log: RunLog, metrics: StepMetrics, rule: BestRule | null): boolean {
   const { step, epoch, loss, lr, gradNorm, tokens, trainedTokens, evalLoss } = metrics;
-  const evaluated = evalLoss === undefined ? {} : { evalLoss };
+  // A checkpoint holds finite figures alone: an evaluation that overflowed is no figure.
+  const evaluated = evalLoss === undefined || !Number.isFinite(evalLoss) ? {} : { evalLoss };
   log.records.push({ step, epoch, loss, lr, gradNorm, tokens, trainedTokens, ...evaluated });
   log.tokens += tokens;
-  if (evalLoss !== undefined) log.evalLoss = evalLoss;
+  if (evaluated.evalLoss !== undefined) log.evalLoss = evaluated.evalLoss;
   const value = rule === null ? undefined : metrics[rule.metric];
   if (rule === null || value === undefined || !Number.isFinite(value)) return false;
   const better =
