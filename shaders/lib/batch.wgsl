@@ -8,5 +8,5 @@ struct Batch {
   step: u32,        // dropout: optimizer step
   micro: u32,       // dropout: micro-batch within the step
   scale: f32,       // multiplies every adapter's scale (1; 0 = base model)
-  reserved: u32,
+  loss: u32,        // which loss (src/engine/train/losses.ts)
 }

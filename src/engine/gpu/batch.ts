@@ -14,6 +14,8 @@ export interface BatchNumbers {
   micro: number;
   /** Multiplies the adapter's scale: 1, or 0 for the base model. */
   adapterScale: number;
+  /** Number of the loss in `LOSS_NAMES`; 0 is cross-entropy. */
+  loss: number;
 }
 
 const BATCH_BYTES = 32;
@@ -40,5 +42,6 @@ export function writeBatch(device: GPUDevice, buffer: GPUBuffer, numbers: Partia
   ];
   words.forEach((value, index) => view.setUint32(index * 4, value ?? 0, true));
   view.setFloat32(24, numbers.adapterScale ?? 1, true);
+  view.setUint32(28, numbers.loss ?? 0, true);
   device.queue.writeBuffer(buffer, 0, view.buffer);
 }
