@@ -50,10 +50,16 @@ function canonical(value: unknown, key = ''): unknown {
     'model_seq_id',
     'sampling_session_seq_id',
     'session_id',
-    'topk_prompt_logprobs',
+    'ttl_seconds',
   ];
   const entries = Object.entries(value as Record<string, unknown>)
-    .filter(([k, v]) => v !== null && v !== false && (k === 'type' ? key === 'chunks' : !dropped.includes(k)))
+    .filter(
+      ([k, v]) =>
+        v !== null &&
+        v !== false &&
+        !(k === 'topk_prompt_logprobs' && v === 0) &&
+        (k === 'type' ? key === 'chunks' : !dropped.includes(k)),
+    )
     .map(([k, v]) => [k, canonical(v, k)] as const)
     .sort(([a], [b]) => (a < b ? -1 : 1));
   return Object.fromEntries(entries);
