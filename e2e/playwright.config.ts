@@ -24,5 +24,6 @@ export default defineConfig({
     baseURL: `http://127.0.0.1:${process.env['LORIKEET_PORT']}/`,
     launchOptions: { executablePath, args: CHROMIUM_FLAGS },
     screenshot: 'only-on-failure',
+    actionTimeout: 60_000,
   },
 });

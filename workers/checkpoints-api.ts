@@ -153,8 +153,8 @@ export interface CheckpointsApi {
   ): Promise<{ name: string; blob: Blob }>;
   /** Ends the export or import under way. */
   cancelTransfer(): Promise<void>;
-  /** What files are, before anything is done with them. */
-  peek(files: readonly DroppedFile[]): Promise<Peek>;
+  /** What files are, before anything is done with them, and which of them belong to it. */
+  peek(files: readonly DroppedFile[]): Promise<{ peek: Peek; paths: string[] }>;
   importFiles(
     files: readonly DroppedFile[],
     onProgress: (progress: Progress) => void,

@@ -265,7 +265,7 @@ export class Studio implements StudioApi {
     return Promise.resolve();
   }
 
-  peek(files: readonly DroppedFile[]): Promise<Peek> {
+  peek(files: readonly DroppedFile[]): Promise<{ peek: Peek; paths: string[] }> {
     return peekFiles(files, this.#model);
   }
 

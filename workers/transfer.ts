@@ -3,12 +3,16 @@ import { compareCheckpoints, type Comparison } from '../src/checkpoints/compare.
 import { exportArchive, exportEntries } from '../src/checkpoints/export-checkpoint.ts';
 import { importCheckpoint } from '../src/checkpoints/import-checkpoint.ts';
 import { peek, type Peek } from '../src/checkpoints/peek.ts';
+import { sortDropped } from '../src/checkpoints/sort-dropped.ts';
 import { blobSource, type ByteSource } from '../src/formats/bytes.ts';
 import { blobFileSet, commonFolder, type FileSet } from '../src/formats/file-set.ts';
 import type { OpenModel } from '../src/run/open-model.ts';
 import type { CheckpointStore } from '../src/storage/checkpoint-store.ts';
 import type { Progress } from './api.ts';
 import type { DroppedFile, ExportKind } from './checkpoints-api.ts';
+
+/** Of a folder full of strange files the first are named. */
+const MOST_NOTES = 20;
 
 /** One file is an archive or a data file; several are a folder. */
 function asInput(files: readonly DroppedFile[]): FileSet | ByteSource {
@@ -23,8 +27,31 @@ function asInput(files: readonly DroppedFile[]): FileSet | ByteSource {
   );
 }
 
-export function peekFiles(files: readonly DroppedFile[], loaded: OpenModel | null): Promise<Peek> {
-  return peek(asInput(files), loaded);
+/** Of everything that was dropped one thing is looked at; what it is, which files are its own, and what was left out. */
+export async function peekFiles(
+  files: readonly DroppedFile[],
+  loaded: OpenModel | null,
+): Promise<{ peek: Peek; paths: string[] }> {
+  const { inputs, left } = sortDropped(
+    files.map(({ path, file }) => ({ kind: 'file', path, size: file.size, modified: file.lastModified })),
+  );
+  const [first, ...others] = inputs;
+  const notes = [
+    ...left.map(({ name, reason }) => `${name}: ${reason}`),
+    ...others.map(({ name }) => `${name}: One thing is looked at at a time. Drop it by itself.`),
+  ].slice(0, MOST_NOTES);
+  if (first === undefined) {
+    const error = {
+      code: 'FILE_UNREADABLE' as const,
+      message: 'Nothing of what was dropped can be used.',
+      fix: 'Drop a .tar.gz or .tar with an adapter, a folder with an adapter or a model, or a data file.',
+    };
+    const name = files[0]?.path ?? '';
+    return { peek: { kind: 'unknown', title: '', name, facts: [], actions: [], notes, error }, paths: [] };
+  }
+  const { paths } = first;
+  const look = await peek(asInput(files.filter(({ path }) => paths.includes(path))), loaded);
+  return { peek: { ...look, notes: [...look.notes, ...notes] }, paths };
 }
 
 /** Adds files to the store; until the signal, after which nothing of them is there. */

@@ -8,14 +8,30 @@ import { doKept } from './checkpoints.ts';
 import { resumeCheckpoint, warmStart } from './resume.ts';
 import { callWorker } from './studio-client.ts';
 
-/** Finds out what files are; nothing else is done with them. */
-export function lookAt(files: readonly DroppedFile[]): Promise<void> {
+/** Finds out what files are; nothing else is done with them. `left` are items that are no files, by name and reason. */
+export function lookAt(files: readonly DroppedFile[], left: readonly string[] = []): Promise<void> {
   keptStore.setState({ dropped: null });
   return doKept(
     DOING.peeking(),
     () => callWorker((api) => api.peek(files)),
-    (peek) => ({ dropped: { files, peek } }),
+    ({ peek, paths }) => ({
+      dropped: {
+        files: files.filter(({ path }) => paths.includes(path)),
+        peek: { ...peek, notes: [...peek.notes, ...left] },
+      },
+    }),
   );
+}
+
+/** A text or an address was dropped: it is named, and nothing is done with it. */
+export function refuseText(text: string): void {
+  keptStore.setState({
+    error: {
+      code: 'FILE_UNREADABLE',
+      message: `A text was dropped, not a file: "${text.slice(0, 80)}".`,
+      fix: 'Save it as a file, and drop that.',
+    },
+  });
 }
 
 export function dismissDropped(): void {

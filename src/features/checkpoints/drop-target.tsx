@@ -1,6 +1,6 @@
 import { useEffect, useState } from 'react';
-import { lookAt } from '../../client/dropped-checkpoint.ts';
-import { droppedFiles } from '../../client/dropped-files.ts';
+import { lookAt, refuseText } from '../../client/dropped-checkpoint.ts';
+import { droppedItems } from '../../client/dropped-files.ts';
 import { t } from '../../i18n/index.ts';
 
 const hasFiles = (event: DragEvent): boolean => event.dataTransfer?.types.includes('Files') ?? false;
@@ -19,9 +19,12 @@ export function DropTarget() {
     const onDrop = (event: DragEvent): void => {
       setOver(false);
       const inPlace = event.target instanceof Element && event.target.closest('.drop-zone') !== null;
-      if (inPlace || event.dataTransfer === null || !hasFiles(event)) return;
+      if (inPlace || event.dataTransfer === null) return;
       event.preventDefault();
-      void droppedFiles(event.dataTransfer).then((files) => (files.length > 0 ? lookAt(files) : undefined));
+      const text = event.dataTransfer.getData('text');
+      if (hasFiles(event)) {
+        void droppedItems(event.dataTransfer).then(({ files, left }) => lookAt(files, left));
+      } else if (text !== '') refuseText(text);
       document.getElementById('checkpoints')?.scrollIntoView();
     };
     window.addEventListener('dragenter', onDrag);
