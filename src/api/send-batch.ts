@@ -1,9 +1,8 @@
 /** Sends the parts of one batch in their turns. */
 import type { Accepted, BackendModel, Turn } from './backend.ts';
 import { partOf } from './chunking.ts';
-import { APIConnectionError } from './errors.ts';
 import type { TrainingCall } from './training-call.ts';
-import type { ReservedTurns } from './turn-queue.ts';
+import { meansServerGone, type ReservedTurns } from './turn-queue.ts';
 import type { ForwardBackwardOutput } from './types.ts';
 
 export interface SentPart {
@@ -55,7 +54,7 @@ export async function sendBatch(
     try {
       parts.push(await start(i));
     } catch (error) {
-      if (error instanceof APIConnectionError) throw error;
+      if (meansServerGone(error)) throw error;
       parts.push(refused(error));
     }
   }

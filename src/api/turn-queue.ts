@@ -43,9 +43,12 @@ export interface TurnQueueOptions {
   skip(seqIds: readonly number[]): void;
 }
 
-/** When the server is gone, what was called before cannot be sent either: no call waits out its own time limit then. */
-const meansServerGone = (error: unknown): boolean =>
-  error instanceof APIConnectionError && !(error instanceof APITimeoutError);
+/**
+ * When the server is gone, what was called before cannot be sent either: no call waits out its own time limit then. An
+ * answer that was lost on the way, which is not tried again, says nothing of the kind.
+ */
+export const meansServerGone = (error: unknown): boolean =>
+  error instanceof APIConnectionError && !(error instanceof APITimeoutError) && error.retryable;
 
 export function createTurnQueue(options: TurnQueueOptions): TurnQueue {
   let next = options.first;
