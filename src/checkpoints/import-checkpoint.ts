@@ -1,25 +1,33 @@
 /** Checkpoints and adapters from files into the store: checked as a whole first, then added in one commit or not at all. */
 import { StudioError } from '../errors.ts';
-import { readAdapter, readAdapterFolder, type AdapterRead } from '../formats/archive-read.ts';
 import type { ByteSource } from '../formats/bytes.ts';
-import type { FileEntry } from '../formats/file-entry.ts';
-import { inPieces } from '../formats/file-entry.ts';
-import { readText, readWhole, type FileSet } from '../formats/file-set.ts';
-import { hasTrainerState, readHfTrainer } from '../formats/hf-trainer.ts';
+import type { FileSet } from '../formats/file-set.ts';
+import { readText } from '../formats/file-set.ts';
+import { hasTrainerState, isTrainerFile } from '../formats/hf-trainer.ts';
 import { MANIFEST_FILE, MAX_MANIFEST_BYTES } from '../formats/manifest.ts';
-import { sha256Hex } from '../formats/sha256.ts';
-import { hasState, readTrainingState } from '../formats/state-files.ts';
+import { TOKENIZER_FILES } from '../formats/model-folder.ts';
+import { ADAPTER_CONFIG } from '../formats/peft-read.ts';
 import type { CheckpointStore } from '../storage/checkpoint-store.ts';
 import type { NewCheckpoint } from '../storage/new-checkpoint.ts';
 import type { CheckpointRecord, RunRecord } from '../storage/records.ts';
-import { collectFiles, importName, throwIfAborted, type CollectOptions } from './collect-files.ts';
+import {
+  importName,
+  openImport,
+  throwIfAborted,
+  type ImportFiles,
+  type ReadOptions,
+} from './import-files.ts';
+import { checkState, isIgnored } from './import-state.ts';
+import { findSame } from './same-content.ts';
 import { writerOf } from './training-run.ts';
 
-export interface ImportOptions extends CollectOptions {
+export interface ImportOptions extends ReadOptions {
   /** Of the run that is made where the checkpoint's own is not in the store. */
   runName?: string | undefined;
   /** Instead of the checkpoint's own name. */
   name?: string | undefined;
+  /** Leaves out the state of a Trainer or of a program like it, which may be one that is not read here. */
+  weightsOnly?: boolean | undefined;
 }
 
 export interface Imported {
@@ -35,111 +43,65 @@ export interface Imported {
 interface Checked {
   input: NewCheckpoint;
   runId: string | null;
-  originId: string | null;
   notes: string[];
 }
 
 const LEGAL_ID = /^[0-9A-Za-z_-]{1,64}$/;
+const KEPT: readonly string[] = [
+  ADAPTER_CONFIG,
+  'README.md',
+  'metadata.json',
+  'checkpoint_complete',
+  ...TOKENIZER_FILES,
+];
 
 function legalName(text: string): string {
   return text.replaceAll(/[^A-Za-z0-9._-]+/g, '-').slice(0, 200) || 'imported';
 }
 
-async function partsOf(files: FileSet): Promise<FileEntry[]> {
-  const parts: FileEntry[] = [];
-  for (const path of files.names()) {
-    if (path === MANIFEST_FILE) continue;
-    const bytes = await readWhole(files, path, Number.MAX_SAFE_INTEGER);
-    parts.push({ path, size: bytes.byteLength, chunks: () => inPieces(bytes) });
-  }
-  return parts;
+/** An adapter of another program, with the files that mean something here. */
+async function foreign(files: ImportFiles, label: string, options: ImportOptions): Promise<Checked> {
+  const { adapter, weights, warnings, files: listed } = files.read;
+  const names = listed.map(({ path }) => path);
+  const isState = hasTrainerState(names) && options.weightsOnly !== true;
+  const state = isState ? await checkState(files) : { step: 0, notes: [] };
+  const wanted = (path: string): boolean =>
+    KEPT.includes(path) || path === weights || (isState && isTrainerFile(path) && !isIgnored(path));
+  const left = !isState && hasTrainerState(names) ? ['Its training state was left out, as asked.'] : [];
+  return {
+    input: {
+      name: options.name ?? legalName(label),
+      step: state.step,
+      kind: isState ? 'hf-trainer' : 'sampler',
+      trigger: 'import',
+      parts: files.entries.filter(({ path }) => wanted(path)),
+      manifest: null,
+      metadata: adapter.baseModel === null ? {} : { baseModel: adapter.baseModel },
+    },
+    runId: null,
+    notes: [...warnings, ...state.notes, ...left],
+  };
 }
 
-/** State beside the adapter is read whole: what could not be resumed later is refused now. */
-async function checkState(files: FileSet, read: AdapterRead): Promise<{ step: number; notes: string[] }> {
-  const names = files.names();
-  if (hasState(names)) {
-    const { step } = await readTrainingState(files, read.adapter, read.manifest);
-    return { step, notes: [] };
-  }
-  if (!hasTrainerState(names)) return { step: read.manifest?.step ?? 0, notes: [] };
-  const ordered = read.manifest !== null;
-  const { step, notes } = await readHfTrainer(files, read.adapter, { ordered });
-  return { step, notes: [...notes] };
-}
-
-async function check(
-  given: FileSet | ByteSource,
-  warnings: readonly string[],
-  options: ImportOptions,
-): Promise<Checked> {
-  const files = await collectFiles(given, options);
-  const read = await readAdapterFolder(files);
-  const state = await checkState(files, read);
-  const notes = [...warnings, ...state.notes];
-  const { manifest } = read;
-  const parts = await partsOf(files);
-  if (manifest === null) {
-    const trainer = hasTrainerState(files.names());
-    return {
-      input: {
-        name: options.name ?? legalName(importName(given)),
-        step: state.step,
-        kind: trainer ? 'hf-trainer' : 'sampler',
-        trigger: 'import',
-        parts,
-        manifest: null,
-        metadata: read.adapter.baseModel === null ? {} : { baseModel: read.adapter.baseModel },
-      },
-      runId: null,
-      originId: null,
-      notes,
-    };
-  }
+async function check(files: ImportFiles, label: string, options: ImportOptions): Promise<Checked> {
+  const { manifest, warnings } = files.read;
+  if (manifest === null) return foreign(files, label, options);
+  const { notes } = await checkState(files);
+  const folder = await files.open((path) => path === MANIFEST_FILE);
   return {
     input: {
       name: options.name ?? manifest.name,
       step: manifest.step,
       kind: manifest.kind,
       trigger: 'import',
-      parts,
-      manifest: await readText(files, MANIFEST_FILE, MAX_MANIFEST_BYTES, 'ARCHIVE_INVALID'),
+      parts: files.entries.filter(({ path }) => path !== MANIFEST_FILE),
+      manifest: await readText(folder, MANIFEST_FILE, MAX_MANIFEST_BYTES, 'ARCHIVE_INVALID'),
       parentId: manifest.parentId,
       metrics: manifest.metrics,
     },
     runId: LEGAL_ID.test(manifest.runId) ? manifest.runId : null,
-    originId: manifest.id,
-    notes,
+    notes: [...warnings, ...notes],
   };
-}
-
-/** Path and hash of every file; the manifest's text stands for all the others where there is one. */
-async function contentKey(input: NewCheckpoint): Promise<string> {
-  if (typeof input.manifest === 'string') return sha256Hex(input.manifest);
-  const lines: string[] = [];
-  for (const part of input.parts) {
-    const all: Uint8Array<ArrayBuffer>[] = [];
-    for await (const chunk of part.chunks()) all.push(chunk);
-    lines.push(`${part.path} ${sha256Hex(new Uint8Array(await new Blob(all).arrayBuffer()))}`);
-  }
-  return lines.sort().join('\n');
-}
-
-function storedKey(record: CheckpointRecord, hasManifest: boolean): string {
-  const manifest = record.parts.find(({ path }) => path === MANIFEST_FILE);
-  if (hasManifest) return manifest?.sha256 ?? '';
-  if (manifest !== undefined) return '';
-  return record.parts
-    .map(({ path, sha256 }) => `${path} ${sha256}`)
-    .sort()
-    .join('\n');
-}
-
-async function sameThere(store: CheckpointStore, input: NewCheckpoint): Promise<CheckpointRecord | null> {
-  const key = await contentKey(input);
-  const { items } = await store.list({ kind: input.kind, limit: 1e6 });
-  const withManifest = typeof input.manifest === 'string';
-  return items.find((record) => record.damage === null && storedKey(record, withManifest) === key) ?? null;
 }
 
 async function freeRunName(store: CheckpointStore, wanted: string): Promise<string> {
@@ -151,13 +113,13 @@ async function freeRunName(store: CheckpointStore, wanted: string): Promise<stri
 
 async function runFor(
   store: CheckpointStore,
-  { runId, input }: Checked,
+  { runId }: Checked,
+  baseId: string | null,
   name: string,
 ): Promise<{ run: RunRecord; isNew: boolean }> {
   const there = (await store.runs()).find(({ id }) => id === runId);
   if (there !== undefined) return { run: there, isNew: false };
-  const about = typeof input.manifest === 'string' ? null : (input.metadata?.['baseModel'] ?? null);
-  const fields = { name: await freeRunName(store, name), baseId: about };
+  const fields = { name: await freeRunName(store, name), baseId };
   if (runId === null) return { run: await store.createRun(fields), isNew: true };
   try {
     return { run: await store.createRun({ ...fields, id: runId }), isNew: true };
@@ -168,38 +130,95 @@ async function runFor(
   }
 }
 
+/** A run that holds nothing goes without a trace; what waits in the bin stays there. */
+async function dropRun(store: CheckpointStore, runId: string): Promise<void> {
+  await store.removeRun(runId);
+  await store.emptyBin([]);
+}
+
+async function addNew(
+  store: CheckpointStore,
+  checked: Checked,
+  place: { baseId: string | null; runName: string },
+  { signal }: ImportOptions,
+): Promise<{ checkpoint: CheckpointRecord; run: RunRecord }> {
+  const { run, isNew } = await runFor(store, checked, place.baseId, place.runName);
+  const writer = await writerOf(store, run.id);
+  try {
+    const { checkpoint } = await writer.save(checked.input, signal === undefined ? {} : { signal });
+    return { checkpoint, run: await store.findRun(run.id) };
+  } catch (error) {
+    await writer.release();
+    if (isNew) await dropRun(store, run.id);
+    throw error;
+  } finally {
+    await writer.release();
+  }
+}
+
+/** Puts the content in the place of a copy whose bytes are damaged. */
+async function repair(
+  store: CheckpointStore,
+  { input }: Checked,
+  damaged: CheckpointRecord,
+): Promise<CheckpointRecord> {
+  const { name, runId, metadata, tags, pinned, note, parentId } = damaged;
+  const writer = await writerOf(store, runId);
+  try {
+    const kept = { name, metadata, tags, pinned, note, parentId };
+    return (await writer.save({ ...input, ...kept, overwrite: true })).checkpoint;
+  } finally {
+    await writer.release();
+  }
+}
+
+async function place(
+  store: CheckpointStore,
+  files: ImportFiles,
+  label: string,
+  options: ImportOptions,
+): Promise<Imported> {
+  const { manifest, adapter } = files.read;
+  const checked = await check(files, label, options);
+  const { input, notes } = checked;
+  throwIfAborted(options.signal);
+  const there = await findSame(store, input);
+  throwIfAborted(options.signal);
+  if (there?.damage === null) {
+    return { checkpoint: there, run: await store.findRun(there.runId), alreadyThere: true, notes };
+  }
+  if (there !== null) {
+    const checkpoint = await repair(store, checked, there);
+    const run = await store.findRun(there.runId);
+    const note = `The copy in the store was damaged (${there.damage?.problem ?? ''}); this one took its place.`;
+    return { checkpoint, run, alreadyThere: false, notes: [...notes, note] };
+  }
+  const baseId = manifest?.base.id ?? adapter.baseModel;
+  const added = await addNew(store, checked, { baseId, runName: options.runName ?? label }, options);
+  return { ...added, alreadyThere: false, notes };
+}
+
 /**
  * Adds an archive or a folder to the store: our own checkpoints of every kind with their manifest as it is, adapters and
- * Trainer checkpoints of other programs with the files that matter. Everything is read twice, streaming the first time;
- * the second time takes the memory of the content. On an error or an abort nothing of it stays. Throws CHECKPOINT_EXISTS
- * for a name that other content has, and what reading throws.
+ * Trainer checkpoints of other programs with the files that matter.
+ *
+ * The input is read two or three times instead of held: once to check it, once for its state, once to store it. Memory:
+ * the adapter as float32; with it, while the state is checked, the moments and (of an archive) the files that hold them,
+ * about five times the adapter in all; then the private copy of the content that every save makes. On an error or an
+ * abort nothing stays in the store.
+ *
+ * Throws CHECKPOINT_EXISTS for a name that other content has, INPUT_TOO_LARGE, CANCELLED, and what reading and saving throw.
  */
 export async function importCheckpoint(
   store: CheckpointStore,
   given: FileSet | ByteSource,
   options: ImportOptions = {},
 ): Promise<Imported> {
-  // The first pass holds nothing but the adapter: what is broken or hostile ends here.
-  const { warnings } = await readAdapter(given);
   throwIfAborted(options.signal);
-  const checked = await check(given, warnings, options);
-  const { input, notes } = checked;
-  const there = await sameThere(store, input);
-  if (there !== null) {
-    return { checkpoint: there, run: await store.findRun(there.runId), alreadyThere: true, notes };
-  }
-  throwIfAborted(options.signal);
-  const { run, isNew } = await runFor(store, checked, options.runName ?? importName(given));
-  const writer = await writerOf(store, run.id);
+  const files = await openImport(given, options);
   try {
-    const signal = options.signal === undefined ? {} : { signal: options.signal };
-    const { checkpoint } = await writer.save(input, signal);
-    return { checkpoint, run, alreadyThere: false, notes };
-  } catch (error) {
-    await writer.release();
-    if (isNew) await store.removeRun(run.id);
-    throw error;
+    return await place(store, files, importName(given), options);
   } finally {
-    await writer.release();
+    await files.close();
   }
 }

@@ -11,20 +11,16 @@ import { tarOfEntries, testExport } from '../formats/testing-export.ts';
 import { archiveEntries } from '../formats/archive-write.ts';
 import { codeOf, collect } from '../formats/testing.ts';
 import type { CheckpointStore } from '../storage/checkpoint-store.ts';
-import { openFolderBackend } from '../storage/folder-backend.ts';
-import { looseChunks } from '../storage/testing-store.ts';
 import { exportArchive, exportEntries } from './export-checkpoint.ts';
 import { importCheckpoint } from './import-checkpoint.ts';
 import { temporaryStore } from './testing-run.ts';
 import { saveInto, wholeCheckpoint } from './testing-stored.ts';
 
 let store: CheckpointStore;
-let folder: string;
 const removals: (() => Promise<void>)[] = [];
 const freshStore = async (): Promise<CheckpointStore> => {
   const made = await temporaryStore();
   removals.push(made.remove);
-  folder = made.folder;
   return made.store;
 };
 beforeEach(async () => {
@@ -155,46 +151,6 @@ describe('another program’s adapter', () => {
     ]);
     expect(notes.join(' ')).toContain('notes.xyz');
     expect((await importCheckpoint(store, archive)).alreadyThere).toBe(true);
-  });
-});
-
-describe('an import that does not come to its end', () => {
-  const nothingLeft = async (): Promise<void> => {
-    expect((await store.list()).total).toBe(0);
-    expect(await store.runs()).toEqual([]);
-    await store.emptyBin('all');
-    expect(await looseChunks(await openFolderBackend(folder))).toEqual({ orphans: 0, missing: 0 });
-  };
-
-  test('91: leaves nothing when it is cancelled, wherever', async () => {
-    const whole = await freshStore();
-    const [saved] = await saveInto(whole, 'pirates', [await wholeCheckpoint()]);
-    const archive = await archiveOf(await exported(whole, saved?.id ?? ''));
-    store = await freshStore();
-    for (const after of [0, 1]) {
-      const stop = new AbortController();
-      let told = 0;
-      if (after === 0) stop.abort();
-      const onProgress = (): void => {
-        told += 1;
-        if (told >= after) stop.abort();
-      };
-      const code = await codeOf(() => importCheckpoint(store, archive, { signal: stop.signal, onProgress }));
-      expect(code).toBe('CANCELLED');
-      await nothingLeft();
-    }
-  });
-
-  test('leaves nothing when a part of the state is broken', async () => {
-    const whole = await freshStore();
-    const [saved] = await saveInto(whole, 'pirates', [await wholeCheckpoint()]);
-    const entries = await exported(whole, saved?.id ?? '');
-    store = await freshStore();
-    const without = entries.filter(({ path }) => path !== 'state/optimizer.safetensors');
-    expect(await codeOf(async () => importCheckpoint(store, await archiveOf(without)))).toBe(
-      'ARCHIVE_INVALID',
-    );
-    await nothingLeft();
   });
 });
 
