@@ -1,13 +1,17 @@
 /** What the benchmark needs of Node: Dawn, files, programs and the machine. The one file here with Node built-ins. */
 import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
-import { cpus, loadavg } from 'node:os';
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { cpus, loadavg, tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { create, globals } from 'webgpu';
 import { describeAdapter, requestEngineDevice } from '../src/engine/index.ts';
 import type { FileSet } from '../src/formats/file-set.ts';
+import type { CheckpointStore } from '../src/storage/checkpoint-store.ts';
+import { openFolderBackend } from '../src/storage/folder-backend.ts';
 import { folderFileSet } from '../src/storage/node-fs.ts';
+import { openCheckpointStore } from '../src/storage/open-store.ts';
 
 Object.assign(globalThis, globals);
 
@@ -105,4 +109,24 @@ export function printLine(text: string): void {
 export function leave(status: number): never {
   void gpu.wgslLanguageFeatures;
   process.exit(status);
+}
+
+/** A store of checkpoints in a folder of its own, which goes with `remove`. */
+export async function temporaryStore(): Promise<{ store: CheckpointStore; remove: () => Promise<void> }> {
+  const folder = await mkdtemp(join(tmpdir(), 'lorikeet-bench-'));
+  const store = await openCheckpointStore(await openFolderBackend(folder));
+  const remove = async (): Promise<void> => {
+    await store.close();
+    await rm(folder, { recursive: true, force: true });
+  };
+  return { store, remove };
+}
+
+/** Bytes of the process in memory. */
+export function residentBytes(): number {
+  return process.memoryUsage().rss;
+}
+
+export function readText(path: string): Promise<string> {
+  return readFile(path, 'utf8');
 }

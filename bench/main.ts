@@ -1,5 +1,6 @@
 /** npm run bench: measures the engine on the adapter at hand. Figures are shares of the adapter's own peak. */
 import { countBuffers } from './buffer-count.ts';
+import { checkpointsPart } from './checkpoints.ts';
 import type { Context, Part } from './context.ts';
 import { gemmPart } from './gemm.ts';
 import { generatePart } from './generate.ts';
@@ -18,6 +19,7 @@ const PARTS: Readonly<Record<PartName, Part>> = {
   profile: profilePart,
   memory: memoryPart,
   generate: generatePart,
+  checkpoints: checkpointsPart,
   peers: peersPart,
 };
 

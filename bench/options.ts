@@ -1,6 +1,15 @@
 /** The benchmark's command line. */
 
-export const PART_NAMES = ['probe', 'gemm', 'step', 'profile', 'memory', 'generate', 'peers'] as const;
+export const PART_NAMES = [
+  'probe',
+  'gemm',
+  'step',
+  'profile',
+  'memory',
+  'generate',
+  'checkpoints',
+  'peers',
+] as const;
 export type PartName = (typeof PART_NAMES)[number];
 
 export interface Options {

@@ -127,6 +127,7 @@ export const checkpointTexts = {
   'kept.deleteMarked': 'Delete {count}',
   'kept.binTitle': 'Bin ({count}, {size})',
   'kept.binRestore': 'Bring back',
+  'kept.binRestoreOf': 'Bring back {name}',
   'kept.binEmpty': 'Empty the bin',
   'kept.binRow': '{name} of {run}, {size}',
 

@@ -15,7 +15,7 @@ import { flattenSettings, type RunSettings } from './run-settings.ts';
 
 /** What stays the same over a run. */
 export interface RunIdentity {
-  model: OpenModel;
+  model: Pick<OpenModel, 'id' | 'revision' | 'hashes' | 'config' | 'tokenizerFiles' | 'dtype'>;
   settings: RunSettings;
   lora: LoraSettings;
   /** Rows for training, and the hash of all rows. */

@@ -18,7 +18,9 @@ export function BinList({ view }: { view: StoreView }) {
         {view.bin.map(({ id, name, runName, size }) => (
           <li key={id}>
             <span>{t('kept.binRow', { name, run: runName, size: formatBytes(size) })}</span>
-            <Button onPress={() => void restoreCheckpoints([id])}>{t('kept.binRestore')}</Button>
+            <Button label={t('kept.binRestoreOf', { name })} onPress={() => void restoreCheckpoints([id])}>
+              {t('kept.binRestore')}
+            </Button>
           </li>
         ))}
       </ul>
