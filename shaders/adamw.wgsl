@@ -1,6 +1,6 @@
 // One step of AdamW (Loshchilov & Hutter 2019, arXiv 1711.05101) over flat buffers, as torch.optim.AdamW:
 // p *= 1 - lr wd; m = lerp(m, g, 1 - b1); v = b2 v + (1 - b2) g²; p -= lr / bc1 * m / (sqrt(v) / sqrt(bc2) + eps),
-// with g clipped as torch.nn.utils.clip_grad_norm_. A norm that is not finite leaves everything as it is.
+// with g divided by a count and then clipped as torch.nn.utils.clip_grad_norm_. A norm that is not finite leaves everything as it is.
 // CPU twin: src/engine/reference/adamw.ts; test: src/engine/ops/adamw.test.ts.
 //#include lib/flat
 
@@ -11,7 +11,7 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> hyper: array<f32>;                // [8], written by writeAdamHyper
+@group(0) @binding(1) var<storage, read> hyper: array<f32>;                // [9], written by writeAdamHyper
 @group(0) @binding(2) var<storage, read> norm: array<u32>;                 // [1], the bits of the global norm
 @group(0) @binding(3) var<storage, read> grads: array<vec4f>;              // [floats]
 @group(0) @binding(4) var<storage, read_write> exp_avg: array<vec4f>;      // [floats]
@@ -40,8 +40,9 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
   let correction2 = hyper[5];
   let eps = hyper[6];
   let clip = hyper[7];
-  let coefficient = select(1.0, min(1.0, clip / (bitcast<f32>(norm[0]) + 1e-6)), clip > 0.0);
-  let g = grads[at] * coefficient;
+  let share = hyper[8];
+  let coefficient = select(1.0, min(1.0, clip / (bitcast<f32>(norm[0]) * share + 1e-6)), clip > 0.0);
+  let g = grads[at] * share * coefficient;
   let m = lerp(exp_avg[at], g, weight1);
   let v = exp_avg_sq[at] * beta2 + weight2 * g * g;
   let root = sqrt(v) / correction2 + eps;

@@ -53,6 +53,7 @@ export const ERROR_CODES = [
   'DATA_FORMAT',
   'DATA_NOTHING_TRAINED',
   'DATA_INVALID',
+  'DATA_TOO_LONG',
   // the store of checkpoints
   'STORE_FAILED',
   'STORE_FULL',

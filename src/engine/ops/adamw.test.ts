@@ -21,7 +21,7 @@ type State = Record<(typeof BUFFERS)[number], Values>;
 async function train(
   bench: GpuBench,
   start: State,
-  steps: { grads: Values; settings: AdamParams }[],
+  steps: { grads: Values; settings: AdamParams; divisor?: number }[],
   largestBinding?: number,
 ): Promise<State & { norms: number[] }> {
   const { pool, plan } = bench;
@@ -43,7 +43,8 @@ async function train(
   const norms: number[] = [];
   for (const [index, step] of steps.entries()) {
     pool.device.queue.writeBuffer(gradsBuffer, 0, step.grads);
-    writeAdamHyper(pool.device, hyperBuffer, { ...step.settings, step: index + 1 });
+    const { divisor = 1 } = step;
+    writeAdamHyper(pool.device, hyperBuffer, { ...step.settings, step: index + 1, divisor });
     built.run(pace);
     const place = built.locate(norm);
     norms.push(new Float32Array(await readBuffer(pool, place.buffer, place.offset, 4))[0] ?? NaN);
@@ -103,6 +104,51 @@ for (const floats of [1, 7, 4099, 70_003]) {
     expectClose(got.expAvgSq, want.expAvgSq, { absolute: 1e-9, relative: 1e-5 });
   });
 }
+
+for (const gradClip of [0, 0.5]) {
+  gpuTest(`the gradient is divided first and clipped to ${gradClip} then`, async (bench) => {
+    const start = freshState(randomValues(1, 133));
+    const divisors = [7, 3, 1000];
+    // eps that shows the size of the gradient: Adam alone takes it out again.
+    const used = { ...settings, gradClip, eps: 0.1 };
+    const steps = divisors.map((divisor, seed) => ({
+      grads: randomValues(seed + 2, 133),
+      settings: used,
+      divisor,
+    }));
+    const want = {
+      params: Float64Array.from(start.params),
+      expAvg: new Float64Array(133),
+      expAvgSq: new Float64Array(133),
+    };
+    steps.forEach(({ grads, divisor }, index) => {
+      adamWReference(want, grads, gradNormReference(grads), { ...used, step: index + 1, divisor });
+    });
+    const got = await train(bench, start, steps);
+    expectClose(got.params, want.params, { absolute: 1e-8, relative: 1e-6 });
+    expectClose(got.expAvg, want.expAvg, { absolute: 1e-8, relative: 1e-5 });
+    const divided = steps.map(({ grads, divisor }) => ({
+      grads: grads.map((value) => value / divisor),
+      settings: used,
+    }));
+    expectClose(got.params, (await train(bench, start, divided)).params, { absolute: 1e-7, relative: 1e-6 });
+  });
+}
+
+gpuTest('a step without a gradient moves by what the moments remember', async (bench) => {
+  const start = { ...freshState(randomValues(1, 70)), expAvg: randomValues(2, 70, 0.1) };
+  start.expAvgSq.fill(0.01);
+  const got = await train(bench, start, [{ grads: new Float32Array(70), settings }]);
+  const want = {
+    params: Float64Array.from(start.params),
+    expAvg: Float64Array.from(start.expAvg),
+    expAvgSq: Float64Array.from(start.expAvgSq),
+  };
+  adamWReference(want, new Float32Array(70), 0, { ...settings, step: 1 });
+  expect(got.norms).toEqual([0]);
+  expectClose(got.params, want.params, { absolute: 1e-6, relative: 1e-6 });
+  expect(got.params).not.toEqual(start.params);
+});
 
 for (const bad of [NaN, -Infinity]) {
   gpuTest(`a gradient of ${bad} leaves everything as it is`, async (bench) => {

@@ -5,7 +5,7 @@ import { flatParts, flatSlice } from './flat.ts';
 import { flatGrid } from './rows.ts';
 
 /** Words of the buffer that `writeAdamHyper` fills. */
-export const ADAM_HYPER_WORDS = 8;
+export const ADAM_HYPER_WORDS = 9;
 
 /** Flat float32 buffers of one layout, and what steers the step. */
 export interface AdamBuffers {
@@ -45,11 +45,23 @@ export function adamW(
   }
 }
 
-/** Queues the numbers of optimizer step `step` (1 for the first) into the `hyper` buffer. */
+/**
+ * Queues the numbers of optimizer step `step` (1 for the first) into the `hyper` buffer. The gradient is divided by
+ * `divisor` before it is clipped; 1 leaves every bit of it.
+ */
 export function writeAdamHyper(
   device: GPUDevice,
   buffer: GPUBuffer,
-  { learningRate, beta1, beta2, eps, weightDecay, gradClip, step }: AdamParams & { step: number },
+  {
+    learningRate,
+    beta1,
+    beta2,
+    eps,
+    weightDecay,
+    gradClip,
+    step,
+    divisor = 1,
+  }: AdamParams & { step: number; divisor?: number },
 ): void {
   if (!Number.isInteger(step) || step < 1) throw new Error(`writeAdamHyper: step ${step}.`);
   // In float64, as PyTorch does; 1 - beta ** step loses everything in float32 while step is small.
@@ -62,6 +74,7 @@ export function writeAdamHyper(
     Math.sqrt(1 - beta2 ** step),
     eps,
     gradClip,
+    1 / divisor,
   );
   device.queue.writeBuffer(buffer, 0, words);
 }

@@ -19,6 +19,24 @@ export type AdapterStart =
       grads?: Adapter['tensors'];
     };
 
+const FLAT_KINDS: readonly FlatKind[] = ['params', 'grads', 'expAvg', 'expAvgSq'];
+
+/** Packs a start before anything is allocated or written: a tensor that does not fit is found here. Null is all zeros. */
+function packStart(
+  layout: AdapterLayout,
+  start: AdapterStart,
+): Record<FlatKind, Float32Array<ArrayBuffer> | null> {
+  const pack = (tensors?: Adapter['tensors']): Float32Array<ArrayBuffer> | null =>
+    tensors ? packAdapter(layout, { tensors }) : null;
+  const given: Partial<Exclude<AdapterStart, { seed: number }>> = 'seed' in start ? {} : start;
+  return {
+    params: 'seed' in start ? initialParameters(layout, start.seed) : pack(start.tensors),
+    grads: pack(given.grads),
+    expAvg: pack(given.moments?.expAvg),
+    expAvgSq: pack(given.moments?.expAvgSq),
+  };
+}
+
 export class AdapterState {
   readonly settings: LoraSettings;
   readonly layout: AdapterLayout;
@@ -34,16 +52,7 @@ export class AdapterState {
     this.#pool = pool;
     this.settings = settings;
     this.layout = layoutAdapter(config, settings);
-    // Packed before anything is allocated: a tensor that does not fit is found here.
-    const pack = (tensors?: Adapter['tensors']): Float32Array<ArrayBuffer> | null =>
-      tensors ? packAdapter(this.layout, { tensors }) : null;
-    const given: Partial<Exclude<AdapterStart, { seed: number }>> = 'seed' in start ? {} : start;
-    const flat: Record<FlatKind, Float32Array<ArrayBuffer> | null> = {
-      params: 'seed' in start ? initialParameters(this.layout, start.seed) : pack(start.tensors),
-      grads: pack(given.grads),
-      expAvg: pack(given.moments?.expAvg),
-      expAvgSq: pack(given.moments?.expAvgSq),
-    };
+    const flat = packStart(this.layout, start);
     const make = (label: string, kind: FlatKind): GPUBuffer => {
       const values = flat[kind];
       if (values) return pool.createWith(`adapter ${label}`, values);
@@ -74,6 +83,28 @@ export class AdapterState {
   async tensors(from: FlatKind = 'params'): Promise<Adapter['tensors']> {
     const bytes = await readBuffer(this.#pool, this[from], 0, this.layout.floats * 4);
     return unpackAdapter(this.layout, new Float32Array(bytes));
+  }
+
+  /**
+   * Queues another state into these buffers: what `start` does not give is zero. Throws ADAPTER_MISMATCH when tensors do
+   * not fit; then nothing was changed.
+   */
+  load(start: AdapterStart): void {
+    const flat = packStart(this.layout, start);
+    const { device } = this.#pool;
+    for (const kind of FLAT_KINDS) {
+      const values = flat[kind];
+      if (values) device.queue.writeBuffer(this[kind], 0, values);
+      else this.clear(kind);
+    }
+  }
+
+  /** Queues zeros into one of the flat buffers. */
+  clear(kind: FlatKind): void {
+    const { device } = this.#pool;
+    const encoder = device.createCommandEncoder({ label: `clear ${kind}` });
+    encoder.clearBuffer(this[kind]);
+    device.queue.submit([encoder.finish()]);
   }
 
   dispose(): void {

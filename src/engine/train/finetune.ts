@@ -1,6 +1,7 @@
 /** The supervised training loop: rows to micro-batches, schedule, optimizer steps, evaluation, metrics. */
 import { StudioError } from '../../errors.ts';
 import type { TokenizedExample } from '../../data/types.ts';
+import { checkAdamParams, refuseOption } from './adam-params.ts';
 import { groupByTokens, inputLength, packExamples, RowCursor, targetCount } from './batcher.ts';
 import { scheduleFactor } from './schedule.ts';
 import { refuseNonFinite, type TrainingSession } from './session.ts';
@@ -70,17 +71,9 @@ export function checkFinetune(config: FinetuneConfig, data: FinetuneData): void 
     if (!Number.isSafeInteger(value) || value < least)
       refuseOption(name, value, `a whole number from ${least}`);
   }
-  const real: [string, number, (value: number) => boolean, string][] = [
-    ['learning rate', config.learningRate, (v) => v >= 0, 'a number from 0'],
-    ['epochs', config.epochs, (v) => v > 0, 'a number above 0'],
-    ['beta1', config.beta1, (v) => v >= 0 && v < 1, 'a number from 0 to below 1'],
-    ['beta2', config.beta2, (v) => v >= 0 && v < 1, 'a number from 0 to below 1'],
-    ['eps', config.eps, (v) => v > 0, 'a number above 0'],
-    ['weight decay', config.weightDecay, (v) => v >= 0, 'a number from 0'],
-    ['gradient clipping', config.gradClip, (v) => v >= 0, 'a number from 0 (0 = off)'],
-  ];
-  for (const [name, value, fits, form] of real)
-    if (!Number.isFinite(value) || !fits(value)) refuseOption(name, value, form);
+  checkAdamParams(config);
+  if (!Number.isFinite(config.epochs) || config.epochs <= 0)
+    refuseOption('epochs', config.epochs, 'a number above 0');
   if (data.train.length === 0) {
     throw new StudioError({
       code: 'DATA_EMPTY',
@@ -88,10 +81,6 @@ export function checkFinetune(config: FinetuneConfig, data: FinetuneData): void 
       fix: 'Choose data with at least one row.',
     });
   }
-}
-
-function refuseOption(name: string, value: number, form: string): never {
-  throw new StudioError({ code: 'OPTION_INVALID', message: `The ${name} is ${value}.`, fix: `Use ${form}.` });
 }
 
 /** A norm over values that overflow is zero, and so is everything behind it: the loss stays finite, and nothing is learned. */

@@ -10,6 +10,7 @@ import { gradNorm } from '../ops/grad-norm.ts';
 import { headLoraGradient } from '../ops/head-lora.ts';
 import { headForward, headGradient, scatterRows, type HeadInputs } from '../ops/head.ts';
 import { loraDown } from '../ops/lora.ts';
+import { lossCoefficient } from '../ops/loss.ts';
 import type { AdapterState } from './adapter-state.ts';
 import type { StepInputs } from './step-inputs.ts';
 
@@ -57,9 +58,10 @@ function recordStep(
   const output = headForward(plan, headInputs, gradient && !slot);
   plan.keep(output.logprob);
   if (gradient) {
+    const coefficient = lossCoefficient(plan, output.logprob, head.loss);
     const dh = slot
-      ? headLoraGradient(plan, headInputs, output, head.coefficient)
-      : headGradient(plan, headInputs, output, head.coefficient);
+      ? headLoraGradient(plan, headInputs, output, coefficient)
+      : headGradient(plan, headInputs, output, coefficient);
     if (lowestAdaptedLayer(graph) < model.config.numLayers) {
       const dPicked = plan.tensor('d head rows', inputs.rows, model.config.hiddenSize);
       normBackward(graph, dh, picked, model.weights.finalNorm, normed, dPicked, false, { rowsFrom: 'head' });

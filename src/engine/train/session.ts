@@ -9,8 +9,12 @@ import { externalWords, type TensorRef } from '../gpu/plan.ts';
 import { ReadbackRing } from '../gpu/readback.ts';
 import type { BaseModel } from '../model/base-model.ts';
 import { ADAM_HYPER_WORDS, writeAdamHyper } from '../ops/adamw.ts';
+import { checkAdamParams, refuseOption } from './adam-params.ts';
 import { AdapterState, type AdapterStart } from './adapter-state.ts';
 import type { PackedBatch } from './batcher.ts';
+import { gradientNorms, type GradientNorms } from './gradient-norms.ts';
+import type { LossBatch } from './loss-data.ts';
+import { LOSS_NAMES, type Loss } from './losses.ts';
 import {
   activationBytes,
   buildOptimizerPlan,
@@ -124,7 +128,18 @@ export class TrainingSession {
     return this.#run(this.#train, packed, { ...keys, adapterScale: 1 });
   }
 
-  /** Log-probabilities of the targets without gradients or dropout. Scale 0 asks the base model. */
+  /** The same with another loss, of which `packed` carries the inputs: the gradient of its sum over the tokens. */
+  async forwardBackwardLoss(
+    packed: LossBatch,
+    loss: Loss,
+    keys: { seed: number; step: number; micro: number },
+  ): Promise<Float32Array> {
+    if (!this.#train) throw untrained();
+    const numbers = { ...keys, adapterScale: 1, loss: LOSS_NAMES.indexOf(loss.name) };
+    return this.#run(this.#train, packed, numbers);
+  }
+
+  /** Log-probabilities of the targets without gradients or dropout, whatever the loss. Scale 0 asks the base model. */
   async evaluate(packed: PackedBatch, adapterScale = 1): Promise<Float32Array> {
     if (!this.#evaluate) throw new Error('This session was made without evaluation.');
     return this.#run(this.#evaluate, packed, { seed: 0, step: 0, micro: 0, adapterScale });
@@ -133,7 +148,7 @@ export class TrainingSession {
   async #run(
     { plan, logprob }: StepPlan,
     packed: PackedBatch,
-    numbers: { seed: number; step: number; micro: number; adapterScale: number },
+    numbers: { seed: number; step: number; micro: number; adapterScale: number; loss?: number },
   ): Promise<Float32Array> {
     const count = packed.headRows.length;
     if (count === 0) return new Float32Array(0);
@@ -150,17 +165,52 @@ export class TrainingSession {
   }
 
   /**
-   * Applies the accumulated gradient as step number `step` (1 for the first) and clears it. Resolves with the gradient's
-   * global norm before clipping; when that is not finite, nothing was applied.
+   * Applies the accumulated gradient, divided by `divisor`, as step number `step` (1 for the first) and clears it; without
+   * any gradient the moments move the weights alone. Resolves with the divided gradient's global norm before clipping;
+   * when that is not finite, nothing was applied. Throws OPTION_INVALID; then nothing was applied or cleared.
    */
-  async optimStep(step: number, params: AdamParams): Promise<number> {
+  async optimStep(step: number, params: AdamParams, divisor = 1): Promise<number> {
     if (!this.#optimizer) throw untrained();
+    checkAdamParams(params);
+    if (!(divisor > 0 && divisor < Infinity)) refuseOption('divisor', divisor, 'a number above 0');
     const slot = await this.#ring.acquire();
-    writeAdamHyper(this.model.device, this.#hyper.buffer, { ...params, step });
+    writeAdamHyper(this.model.device, this.#hyper.buffer, { ...params, step, divisor });
     this.#optimizer.plan.run(this.model.pace);
     const { buffer, offset } = this.#optimizer.norm;
     const norm = new Float32Array(await slot.read(buffer, offset, 4));
-    return norm[0] ?? NaN;
+    return (norm[0] ?? NaN) / divisor;
+  }
+
+  /** Drops the accumulated gradient, whole: after a pass that failed, what is left of it must not reach a step. */
+  async clearGradients(): Promise<void> {
+    await this.#inTurn(() => {
+      this.state.clear('grads');
+    });
+  }
+
+  /** Norms of the accumulated gradient, divided by `divisor`: of all of it, and of each module. */
+  async gradientNorms(divisor = 1): Promise<GradientNorms> {
+    return gradientNorms(await this.#inTurn(() => this.state.tensors('grads')), divisor);
+  }
+
+  /**
+   * Another state into this session, with nothing built anew. What is not given is zero: weights alone are a start with
+   * fresh moments. Throws ADAPTER_MISMATCH; then nothing was changed.
+   */
+  async load(start: AdapterStart): Promise<void> {
+    await this.#inTurn(() => {
+      this.state.load(start);
+    });
+  }
+
+  /** Runs what queues work for the GPU behind all that was asked for before, and before all that is asked for later. */
+  async #inTurn<T>(work: () => T | Promise<T>): Promise<T> {
+    const slot = await this.#ring.acquire();
+    try {
+      return await work();
+    } finally {
+      await slot.read(this.#hyper.buffer, 0, 4);
+    }
   }
 
   /** The adapter as it is now. */
