@@ -1,5 +1,6 @@
 /** What resuming a checkpoint needs and promises, for the page to load and to show first. */
-import { restoreRun, resumePromise } from '../src/run/restore.ts';
+import { StudioError } from '../src/errors.ts';
+import { restoreRun, resumePromise, stepsLeft } from '../src/run/restore.ts';
 import type { CheckpointStore } from '../src/storage/checkpoint-store.ts';
 import { keptRunFile } from '../src/storage/run-files.ts';
 import type { CheckpointRow, ResumePlan } from './checkpoints-api.ts';
@@ -24,7 +25,15 @@ export async function resumePlan(
     damaged.push(...others.map(({ name }) => name));
     if (checkpoint !== null) record = checkpoint;
   }
-  const { manifest, adapter, state, settings } = await restoreRun((await store.open(record.id)).files());
+  const restored = await restoreRun((await store.open(record.id)).files());
+  const { manifest, adapter, state, settings } = restored;
+  if (stepsLeft(restored) <= 0) {
+    throw new StudioError({
+      code: 'OPTION_INVALID',
+      message: `The run of ${record.name} is complete: all ${String(state.step)} steps are done.`,
+      fix: 'Download it, or start a new run from its weights (warm start).',
+    });
+  }
   const run = await store.findRun(record.runId);
   const source = readRunSource(run.settings);
   const { name, ...dataOptions } = settings.data;

@@ -47,7 +47,18 @@ export async function peekFiles(
       fix: 'Drop a .tar.gz or .tar with an adapter, a folder with an adapter or a model, or a data file.',
     };
     const name = files[0]?.path ?? '';
-    return { peek: { kind: 'unknown', title: '', name, facts: [], actions: [], notes, error }, paths: [] };
+    return {
+      peek: {
+        kind: 'unknown',
+        title: 'Nothing that can be used',
+        name,
+        facts: [],
+        actions: [],
+        notes,
+        error,
+      },
+      paths: [],
+    };
   }
   const { paths } = first;
   const look = await peek(asInput(files.filter(({ path }) => paths.includes(path))), loaded);

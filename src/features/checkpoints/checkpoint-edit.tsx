@@ -33,9 +33,9 @@ export function CheckpointEdit({ row }: { row: CheckpointRow }) {
   return (
     <div className="group">
       <div className="fields">
-        <TextField label={t('kept.rename')} value={name} onChange={setName} />
+        <TextField label={t('kept.rename')} hint={t('kept.renameHint')} value={name} onChange={setName} />
         <TextField label={t('kept.tags')} hint={t('kept.tagsHint')} value={tags} onChange={setTags} />
-        <TextField label={t('kept.note')} value={note} onChange={setNote} />
+        <TextField label={t('kept.note')} hint={t('kept.noteHint')} value={note} onChange={setNote} />
         <TextField
           label={t('kept.keepFor')}
           hint={t('kept.keepForHint')}

@@ -33,7 +33,8 @@ export function badgesOf(row: CheckpointRow): string[] {
 /** A checkpoint in the list; its details open below it. */
 export function CheckpointRowView({ row, marked, open }: RowProps) {
   const busy = useStore(runStore, ({ state }) => isBusy(state));
-  const canResume = row.kind === 'full' && row.damage === null;
+  // The end of a run has nothing left to train; its details offer the warm start.
+  const canResume = row.kind === 'full' && row.damage === null && row.trigger !== 'final';
   return (
     <>
       <tr data-damaged={row.damage !== null}>
