@@ -1,17 +1,17 @@
 /** A first look at files that were dropped or picked: what they are, and what can be done with them. Nothing is changed. */
-import { layoutAdapter, type ModelConfig } from '../engine/index.ts';
+import type { ModelConfig } from '../engine/index.ts';
 import { StudioError, toErrorFields, type ErrorFields } from '../errors.ts';
-import { readAdapter, type AdapterRead } from '../formats/archive-read.ts';
 import type { ByteSource } from '../formats/bytes.ts';
 import { withoutCommonFolder, type FileSet } from '../formats/file-set.ts';
 import { sniffContainer } from '../formats/gzip.ts';
-import { hasTrainerState } from '../formats/hf-trainer.ts';
 import { weightsFile, withLayout } from '../formats/import-layout.ts';
+import { inspect } from '../formats/inspect.ts';
 import { MANIFEST_FILE } from '../formats/manifest.ts';
 import { ADAPTER_CONFIG } from '../formats/peft-read.ts';
-import { hasState } from '../formats/state-files.ts';
-import { checkBase } from '../run/restore.ts';
 import type { OpenModel } from '../run/open-model.ts';
+import { openImport } from './import-files.ts';
+import { adapterPeek, bytesText, unusablePeek } from './peek-adapter.ts';
+import { aboutFromConfig } from './peek-config.ts';
 
 export type PeekKind = 'checkpoint' | 'adapter' | 'trainer' | 'model' | 'data' | 'unknown';
 
@@ -24,12 +24,35 @@ export interface PeekAction {
   blocked: string | null;
 }
 
+/** An adapter in figures; null for what its files do not say. */
+export interface PeekAbout {
+  /** Who wrote it; `service` is one that marks its checkpoints with `checkpoint_complete`. */
+  source: 'lorikeet' | 'trainer' | 'service' | 'mlx' | 'peft';
+  baseModel: string | null;
+  rank: number | null;
+  alpha: number | null;
+  targets: string[];
+  /** Optimizer steps done, and those of the whole run. */
+  step: number | null;
+  steps: number | null;
+  /** There is a training state, and it can be read. */
+  hasState: boolean;
+  /** Unpacked. */
+  bytes: number | null;
+  files: number | null;
+  /** Whether it goes with the loaded model; null when none is loaded. */
+  fits: boolean | null;
+}
+
+/** Plain data, for whoever shows it. */
 export interface Peek {
   kind: PeekKind;
   /** In a few words, such as `Checkpoint of Lorikeet, with everything to resume`. */
   title: string;
   /** What the person calls it. */
   name: string;
+  /** Of an adapter. */
+  about?: PeekAbout;
   facts: { label: string; value: string }[];
   actions: PeekAction[];
   /** What is odd about it, or lost. */
@@ -42,132 +65,89 @@ export interface Peek {
 export type LoadedModel = Pick<OpenModel, 'id' | 'hashes'> & { config: ModelConfig };
 
 const DATA_FILE = /\.(jsonl|ndjson|json|csv|tsv|txt)$/i;
-const bytesText = (bytes: number): string =>
-  bytes < 1e6 ? `${(bytes / 1e3).toFixed(1)} kB` : `${(bytes / 1e6).toFixed(1)} MB`;
 
 function nothing(name: string, error: ErrorFields): Peek {
-  return {
-    kind: 'unknown',
-    title: 'Nothing that can be used',
-    name,
-    facts: [],
-    actions: [],
-    notes: [],
-    error,
-  };
+  const title = 'Nothing that can be used';
+  return { kind: 'unknown', title, name, facts: [], actions: [], notes: [], error };
 }
 
-function plainFile(kind: 'data' | 'model', name: string, title: string, facts: Peek['facts']): Peek {
-  const action: PeekActionName = kind === 'data' ? 'use-as-data' : 'use-as-model';
+async function modelPeek(name: string, files: FileSet): Promise<Peek> {
+  const found = await inspect(files);
+  const problems = found.problems;
+  const facts =
+    found.kind === 'model'
+      ? [
+          { label: 'Family', value: found.family ?? 'not said' },
+          { label: 'Parameters', value: `${(found.parameters / 1e6).toFixed(1)} M` },
+        ]
+      : [];
   return {
-    kind,
-    title,
-    name,
-    facts,
-    actions: [{ name: action, blocked: null }],
-    notes: [],
-    error: null,
-  };
-}
-
-/** Why an adapter does not go with the loaded model; null when it does, or when nothing is loaded. */
-function misfit(read: AdapterRead, loaded: LoadedModel | null): string | null {
-  if (loaded === null) return 'Load its base model first.';
-  try {
-    if (read.manifest !== null) checkBase(read.manifest.base, loaded);
-    const layout = layoutAdapter(loaded.config, read.adapter.settings);
-    const known = new Map(
-      layout.modules.flatMap(({ path, rank, in: inSize, out }) => [
-        [`${path}.lora_A.weight`, `${String(rank)}x${String(inSize)}`],
-        [`${path}.lora_B.weight`, `${String(out)}x${String(rank)}`],
-      ]),
-    );
-    const wrong = read.adapter.tensors.find(({ name, shape }) => known.get(name) !== shape.join('x'));
-    if (wrong !== undefined || known.size !== read.adapter.tensors.length) {
-      const what = wrong === undefined ? 'the number of its layers' : wrong.name;
-      return `It does not fit ${loaded.id}: ${what} differs. Load its base model.`;
-    }
-    return null;
-  } catch (error) {
-    if (!(error instanceof StudioError)) throw error;
-    return `${error.message} ${error.fix}`;
-  }
-}
-
-function adapterPeek(name: string, read: AdapterRead, loaded: LoadedModel | null): Peek {
-  const { manifest, adapter, files } = read;
-  const names = files.map(({ path }) => path);
-  const trainer = hasTrainerState(names);
-  const full = manifest?.kind === 'full' && hasState(names);
-  const { settings } = adapter;
-  const size = files.reduce((sum, file) => sum + file.size, 0);
-  const blocked = misfit(read, loaded);
-  const title = full
-    ? 'Checkpoint of Lorikeet, with everything to resume'
-    : trainer
-      ? 'Checkpoint of a HuggingFace Trainer'
-      : manifest === null
-        ? 'Adapter of another program'
-        : 'Adapter of Lorikeet, without training state';
-  return {
-    kind: full ? 'checkpoint' : trainer ? 'trainer' : 'adapter',
-    title,
+    kind: 'model',
+    title: 'Model folder',
     name,
     facts: [
-      { label: 'Base model', value: manifest?.base.id ?? adapter.baseModel ?? 'not said' },
-      { label: 'Rank', value: String(settings.rank) },
-      { label: 'Alpha', value: String(settings.alpha) },
-      { label: 'Layers', value: settings.targetModules.join(', ') },
-      ...(manifest === null
-        ? []
-        : [
-            { label: 'Checkpoint', value: manifest.name },
-            { label: 'Step', value: String(manifest.step) },
-            { label: 'Saved', value: manifest.createdAt },
-          ]),
-      { label: 'Size', value: `${bytesText(size)} in ${String(files.length)} files` },
+      ...facts,
+      { label: 'Size', value: `${bytesText(found.totalBytes)} in ${String(found.files.length)} files` },
     ],
-    actions: [
-      { name: 'add', blocked: null },
-      {
-        name: 'resume',
-        blocked: full
-          ? null
-          : trainer
-            ? 'A Trainer checkpoint is resumed by the command line: lorikeet finetune --resume.'
-            : 'It has no training state. A warm start takes its weights.',
-      },
-      { name: 'warm-start', blocked },
-    ],
-    notes: [...read.warnings],
+    actions: [{ name: 'use-as-model', blocked: problems[0] ?? null }],
+    notes: problems.slice(1),
     error: null,
   };
+}
+
+function dataPeek(name: string, size: number): Peek {
+  return {
+    kind: 'data',
+    title: 'Data file',
+    name,
+    facts: [{ label: 'Size', value: bytesText(size) }],
+    actions: [{ name: 'use-as-data', blocked: null }],
+    notes: [],
+    error: null,
+  };
+}
+
+async function readPeek(input: FileSet | ByteSource, loaded: LoadedModel | null): Promise<Peek> {
+  const name = 'names' in input ? input.label : input.name;
+  try {
+    const files = await openImport(input);
+    try {
+      return await adapterPeek(name, files, loaded);
+    } finally {
+      await files.close();
+    }
+  } catch (error) {
+    if (!(error instanceof StudioError)) throw error;
+    const adapterError = error.code === 'ADAPTER_UNSUPPORTED' || error.code === 'ADAPTER_INVALID';
+    const about = adapterError ? await aboutFromConfig(input) : null;
+    if (about === null) throw error;
+    return unusablePeek(name, about, error);
+  }
 }
 
 async function peekFolder(given: FileSet, loaded: LoadedModel | null): Promise<Peek> {
   const files = withoutCommonFolder(given);
   const names = files.names();
   const laid = names.includes(MANIFEST_FILE) ? names : withLayout(files).names();
-  const adapter = laid.includes(MANIFEST_FILE) || laid.includes(ADAPTER_CONFIG) || weightsFile(laid) !== null;
+  const adapter =
+    laid.includes(MANIFEST_FILE) ||
+    weightsFile(laid) !== null ||
+    // Several adapters in a folder are named by who reads them.
+    laid.some((name) => name === ADAPTER_CONFIG || name.endsWith(`/${ADAPTER_CONFIG}`));
   if (!adapter && (names.includes('config.json') || names.some((name) => name.endsWith('.safetensors')))) {
-    const facts = [{ label: 'Files', value: String(names.length) }];
-    return plainFile('model', given.label, 'Model folder', facts);
+    return modelPeek(given.label, files);
   }
   const [only] = names;
   if (names.length === 1 && only !== undefined && DATA_FILE.test(only)) {
-    const { size } = await files.open(only);
-    return plainFile('data', only, 'Data file', [{ label: 'Size', value: bytesText(size) }]);
+    return dataPeek(only, (await files.open(only)).size);
   }
-  return adapterPeek(given.label, await readAdapter(given), loaded);
+  return readPeek(given, loaded);
 }
 
 async function peekFile(source: ByteSource, loaded: LoadedModel | null): Promise<Peek> {
   const kind = sniffContainer(await source.read(0, Math.min(512, source.size)));
-  if (kind === 'tar' || kind === 'gzip') return adapterPeek(source.name, await readAdapter(source), loaded);
-  if (DATA_FILE.test(source.name) && kind === 'unknown') {
-    const facts = [{ label: 'Size', value: bytesText(source.size) }];
-    return plainFile('data', source.name, 'Data file', facts);
-  }
+  if (kind === 'tar' || kind === 'gzip') return readPeek(source, loaded);
+  if (DATA_FILE.test(source.name) && kind === 'unknown') return dataPeek(source.name, source.size);
   throw new StudioError({
     code: 'ARCHIVE_INVALID',
     message: `${source.name} is ${kind === 'unknown' ? 'no file that is known here' : `a ${kind} file, which is not read`}.`,
@@ -177,7 +157,8 @@ async function peekFile(source: ByteSource, loaded: LoadedModel | null): Promise
 
 /**
  * Looks at one file or at a folder. What cannot be read is described by its error instead of thrown, so that there is
- * always something to show. An archive is read whole once, streaming.
+ * always something to show; an adapter that is refused is described by its config. An archive is read whole once,
+ * streaming; that of a Trainer twice, and its optimizer is held meanwhile.
  */
 export async function peek(input: FileSet | ByteSource, loaded: LoadedModel | null): Promise<Peek> {
   const name = 'names' in input ? input.label : input.name;
