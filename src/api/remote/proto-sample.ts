@@ -3,7 +3,7 @@ import { APIResponseValidationError } from '../errors.ts';
 import type { FullSamplingParams } from '../parameters.ts';
 import type { SampledSequence, SampleResponse } from '../types.ts';
 import { float32Bytes, int32Bytes, readFloat32, readInt32 } from './proto-arrays.ts';
-import { protoFields, ProtoWriter, toFloat, toInt32, toInts, toText } from './protobuf.ts';
+import { protoFields, ProtoWriter, toBytes, toFloat, toInt32, toInts, toText, toUint64 } from './protobuf.ts';
 
 /** A row of top tokens that begins with this is no row. */
 const PADDING = -99999;
@@ -12,8 +12,8 @@ function readSequence(bytes: Uint8Array): SampledSequence {
   const sequence: SampledSequence = { stopReason: 'stop', tokens: [] };
   for (const f of protoFields(bytes)) {
     if (f.field === 1) sequence.stopReason = toInt32(f) === 1 ? 'length' : 'stop';
-    else if (f.field === 2) sequence.tokens = readInt32(f.bytes);
-    else if (f.field === 3) sequence.logprobs = readFloat32(f.bytes);
+    else if (f.field === 2) sequence.tokens = readInt32(toBytes(f));
+    else if (f.field === 3) sequence.logprobs = readFloat32(toBytes(f));
   }
   return sequence;
 }
@@ -23,8 +23,8 @@ function readTopk(bytes: Uint8Array): ([number, number][] | null)[] {
   let logprobs: number[] = [];
   let [k, length] = [0, 0];
   for (const f of protoFields(bytes)) {
-    if (f.field === 1) ids = readInt32(f.bytes);
-    else if (f.field === 2) logprobs = readFloat32(f.bytes);
+    if (f.field === 1) ids = readInt32(toBytes(f));
+    else if (f.field === 2) logprobs = readFloat32(toBytes(f));
     else if (f.field === 3) k = toInt32(f);
     else if (f.field === 4) length = toInt32(f);
   }
@@ -44,10 +44,10 @@ function readTopk(bytes: Uint8Array): ([number, number][] | null)[] {
 export function decodeSampleResponse(message: Uint8Array): SampleResponse {
   const response: SampleResponse = { sequences: [], promptCacheHitTokens: 0 };
   for (const f of protoFields(message)) {
-    if (f.field === 1) response.sequences.push(readSequence(f.bytes));
+    if (f.field === 1) response.sequences.push(readSequence(toBytes(f)));
     else if (f.field === 2)
-      response.promptLogprobs = readFloat32(f.bytes).map((v) => (Number.isNaN(v) ? null : v));
-    else if (f.field === 3) response.topkPromptLogprobs = readTopk(f.bytes);
+      response.promptLogprobs = readFloat32(toBytes(f)).map((v) => (Number.isNaN(v) ? null : v));
+    else if (f.field === 3) response.topkPromptLogprobs = readTopk(toBytes(f));
     else if (f.field === 4) response.promptCacheHitTokens = toInt32(f);
   }
   return response;
@@ -107,13 +107,13 @@ export function decodeSamplingParams(message: Uint8Array): FullSamplingParams {
   };
   for (const f of protoFields(message)) {
     if (f.field === 1) params.maxTokens = toInt32(f);
-    else if (f.field === 2) params.seed = Number(f.varint);
+    else if (f.field === 2) params.seed = toUint64(f);
     else if (f.field === 3) params.temperature = toFloat(f);
     else if (f.field === 4) params.topK = toInt32(f);
     else if (f.field === 5) params.topP = toFloat(f);
-    else if (f.field === 6) params.stop = { strings: [...protoFields(f.bytes)].map(toText) };
+    else if (f.field === 6) params.stop = { strings: [...protoFields(toBytes(f))].map(toText) };
     else if (f.field === 7)
-      params.stop = { tokens: [...protoFields(f.bytes)].flatMap((p) => toInts(p).map(Number)) };
+      params.stop = { tokens: [...protoFields(toBytes(f))].flatMap((p) => toInts(p).map(Number)) };
   }
   return params;
 }

@@ -14,7 +14,7 @@ import {
   readInt64,
 } from './proto-arrays.ts';
 import {
-  expectWire,
+  toBytes,
   protoFields,
   ProtoWriter,
   toDouble,
@@ -22,6 +22,7 @@ import {
   toInts,
   toInt64,
   toText,
+  toUint64,
 } from './protobuf.ts';
 
 const base64 = (text: string): Uint8Array => Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
@@ -89,8 +90,8 @@ export function encodeForwardBackwardRequest(request: ForwardBackwardRequest): U
 function readChunk(bytes: Uint8Array): Chunk {
   for (const f of protoFields(bytes)) {
     if (f.field < 1 || f.field > 3) continue;
-    expectWire(f, 2, 'a chunk');
-    const fields = [...protoFields(f.bytes)];
+    const inner = toBytes(f);
+    const fields = [...protoFields(inner)];
     const content = fields.find(({ field }) => field === 1)?.bytes ?? new Uint8Array(0);
     if (f.field === 1) return { type: 'encoded_text', tokens: readInt32(content) };
     if (f.field === 3) return { type: 'dmel', dmel: toBase64(content) };
@@ -113,9 +114,9 @@ function readTensor(bytes: Uint8Array): TensorData {
   let dtype = 0;
   const shape: number[] = [];
   for (const f of protoFields(bytes)) {
-    if (f.field === 1) dense = f.bytes;
+    if (f.field === 1) dense = toBytes(f);
     else if (f.field === 2) {
-      const parts = new Map([...protoFields(f.bytes)].map((part) => [part.field, part.bytes]));
+      const parts = new Map([...protoFields(toBytes(f))].map((part) => [part.field, toBytes(part)]));
       const none = new Uint8Array(0);
       sparse = {
         values: parts.get(1) ?? none,
@@ -165,10 +166,10 @@ export function decodeForwardBackwardRequest(message: Uint8Array): DecodedReques
       case 3: {
         const chunks: Chunk[] = [];
         const lossFnInputs: Record<string, TensorData> = {};
-        for (const part of protoFields(f.bytes)) {
-          if (part.field === 1) chunks.push(readChunk(part.bytes));
+        for (const part of protoFields(toBytes(f))) {
+          if (part.field === 1) chunks.push(readChunk(toBytes(part)));
           if (part.field === 2) {
-            const [key, value] = entryOf(part.bytes);
+            const [key, value] = entryOf(toBytes(part));
             lossFnInputs[key] = readTensor(value?.bytes ?? new Uint8Array(0));
           }
         }
@@ -179,12 +180,12 @@ export function decodeForwardBackwardRequest(message: Uint8Array): DecodedReques
         request.lossFn = toText(f);
         break;
       case 5: {
-        const [key, value] = entryOf(f.bytes);
+        const [key, value] = entryOf(toBytes(f));
         request.lossFnConfig[key] = value === undefined ? 0 : toDouble(value);
         break;
       }
       case 6:
-        request.forwardOnly = f.varint !== 0n;
+        request.forwardOnly = toUint64(f) !== 0;
         break;
       default:
         break;
@@ -207,8 +208,8 @@ function readBatched(bytes: Uint8Array, count: number): TensorData[] {
   let dtype = 0;
   const trailing: number[] = [];
   for (const f of protoFields(bytes)) {
-    if (f.field === 1) data = f.bytes;
-    else if (f.field === 2) offsets = readInt64(f.bytes);
+    if (f.field === 1) data = toBytes(f);
+    else if (f.field === 2) offsets = readInt64(toBytes(f));
     else if (f.field === 3) dtype = toInt32(f);
     else if (f.field === 4) trailing.push(...toInts(f).map(Number));
   }
@@ -231,9 +232,9 @@ export function decodeForwardBackwardOutput(message: Uint8Array): ForwardBackwar
   const output: ForwardBackwardOutput = { lossFnOutputType: '', lossFnOutputs: [], metrics: {} };
   for (const f of protoFields(message)) {
     if (f.field === 1) output.lossFnOutputType = toText(f).split(':').at(-1) ?? '';
-    else if (f.field === 2) output.lossFnOutputs.push(...readRecord(f.bytes));
+    else if (f.field === 2) output.lossFnOutputs.push(...readRecord(toBytes(f)));
     else if (f.field === 3) {
-      const [key, value] = entryOf(f.bytes);
+      const [key, value] = entryOf(toBytes(f));
       output.metrics[key] = value === undefined ? 0 : toDouble(value);
     }
   }
@@ -247,7 +248,7 @@ function readRecord(bytes: Uint8Array): Record<string, TensorData>[] {
   let count = 0;
   for (const f of protoFields(bytes)) {
     if (f.field === 2) {
-      const [key, value] = entryOf(f.bytes);
+      const [key, value] = entryOf(toBytes(f));
       fields.push([key, value?.bytes ?? new Uint8Array(0)]);
     } else if (f.field === 3) count = Number(toInt64(f));
   }

@@ -143,15 +143,25 @@ export function* protoFields(message: Uint8Array): Generator<ProtoField, void, u
 
 const view = (bytes: Uint8Array): DataView => new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 
-export const toInt32 = ({ varint }: ProtoField): number => Number(BigInt.asIntN(32, varint));
-export const toInt64 = ({ varint }: ProtoField): bigint => BigInt.asIntN(64, varint);
-export const toText = ({ bytes }: ProtoField): string => new TextDecoder().decode(bytes);
-export const toDouble = ({ bytes }: ProtoField): number => view(bytes).getFloat64(0, true);
-export const toFloat = ({ bytes }: ProtoField): number => view(bytes).getFloat32(0, true);
+/** Throws where a field has another wire type than its meaning needs. */
+function need(f: ProtoField, wire: ProtoField['wire']): ProtoField {
+  if (f.wire === wire) return f;
+  throw broken(`field ${String(f.field)} has the wire type ${String(f.wire)}, not ${String(wire)}`);
+}
+
+export const toInt32 = (f: ProtoField): number => Number(BigInt.asIntN(32, need(f, 0).varint));
+export const toInt64 = (f: ProtoField): bigint => BigInt.asIntN(64, need(f, 0).varint);
+export const toUint64 = (f: ProtoField): number => Number(need(f, 0).varint);
+export const toText = (f: ProtoField): string => new TextDecoder().decode(need(f, 2).bytes);
+export const toDouble = (f: ProtoField): number => view(need(f, 1).bytes).getFloat64(0, true);
+export const toFloat = (f: ProtoField): number => view(need(f, 5).bytes).getFloat32(0, true);
+/** The content of a nested message or an array. */
+export const toBytes = (f: ProtoField): Bytes => need(f, 2).bytes;
 
 /** A repeated number, packed or one by one. */
 export function toInts(f: ProtoField): bigint[] {
   if (f.wire === 0) return [toInt64(f)];
+  need(f, 2);
   const values: bigint[] = [];
   let value = 0n;
   let shift = 0n;
@@ -166,9 +176,4 @@ export function toInts(f: ProtoField): bigint[] {
   }
   if (shift > 0n) throw broken('a list ends within a number');
   return values;
-}
-
-/** Checks the wire type of a field that has one meaning only. */
-export function expectWire(f: ProtoField, wire: ProtoField['wire'], name: string): void {
-  if (f.wire !== wire) throw broken(`${name} has the wire type ${String(f.wire)}`);
 }
