@@ -2,7 +2,7 @@
  * Going on from a checkpoint of a HuggingFace Trainer. Weights, moments, step and rate are exact; the place in the data
  * is derived from the step, and the order of the rows and the dropout are this program's own.
  */
-import { microBatchTokens, totalSteps } from '../engine/index.ts';
+import { microBatchTokens, totalSteps, type Schedule } from '../engine/index.ts';
 import { StudioError } from '../errors.ts';
 import type { AdapterRead } from '../formats/archive-read.ts';
 import type { HfTrainerRead } from '../formats/hf-trainer.ts';
@@ -21,10 +21,53 @@ import { flattenSettings, type RunSettings } from '../run/run-settings.ts';
 export const TRAINER_PROMISE =
   'From a Trainer checkpoint weights, moments, step and learning rate are exact; the order of the rows and the dropout are not the same in two programs.';
 
+/** The schedule that a Trainer's checkpoint is in the middle of. Throws STATE_UNSUPPORTED where it cannot be told. */
+export function trainerSchedule(hf: HfTrainerRead): Schedule {
+  const schedule = fitSchedule(hf);
+  if (schedule !== null) return schedule;
+  throw unsupportedState('a learning-rate schedule that is neither constant, linear nor cosine');
+}
+
+/** Steps are counted once here: a run whose optimizer was left out of some cannot go on as it was. */
+function checkStep({ step, optimizerStep }: HfTrainerRead, { totalSteps: last }: Schedule): void {
+  if (optimizerStep !== step) {
+    throw unsupportedState(
+      `an optimizer at step ${String(optimizerStep)} of a run at step ${String(step)}: mixed precision skipped the others`,
+    );
+  }
+  if (step < last) return;
+  throw new StudioError({
+    code: 'OPTION_INVALID',
+    message: `The checkpoint is at step ${String(step)} of ${String(last)}, so its run is complete.`,
+    fix: 'Start a new run from its adapter alone (warm start).',
+  });
+}
+
+/** Figures of the log, in the order of their steps, under the names that they have here. */
+function metricsOf(log: HfTrainerRead['log']): LoopState['metrics'] {
+  const names = {
+    loss: 'loss',
+    grad_norm: 'gradNorm',
+    learning_rate: 'lr',
+    epoch: 'epoch',
+    eval_loss: 'evalLoss',
+  };
+  const records = log.flatMap((entry) => {
+    if (entry['loss'] === undefined && entry['eval_loss'] === undefined) return [];
+    const record: Record<string, number> & { step: number } = { step: entry.step };
+    for (const [theirs, ours] of Object.entries(names)) {
+      const value = entry[theirs];
+      if (value !== undefined) record[ours] = value;
+    }
+    return [record];
+  });
+  return records.sort((a, b) => a.step - b.step);
+}
+
 /**
  * A Trainer's checkpoint as a run of this program. `settings` give what the checkpoint does not say: rows per batch,
  * accumulation, seed, clipping; schedule, rates, betas and length come from the checkpoint. Throws STATE_UNSUPPORTED where
- * the schedule cannot be told, and OPTION_INVALID where the step lies beyond it.
+ * the schedule cannot be told or the optimizer was left out of some steps, and OPTION_INVALID where the run is complete.
  */
 export function restoredFromTrainer(
   read: Pick<AdapterRead, 'adapter'>,
@@ -32,17 +75,8 @@ export function restoredFromTrainer(
   settings: RunSettings,
   { model, data }: { model: OpenModel; data: PreparedData },
 ): RestoredRun {
-  const schedule = fitSchedule(hf);
-  if (schedule === null) {
-    throw unsupportedState('a learning-rate schedule that is neither constant, linear nor cosine');
-  }
-  if (hf.step > schedule.totalSteps) {
-    throw new StudioError({
-      code: 'OPTION_INVALID',
-      message: `The checkpoint is at step ${String(hf.step)} of ${String(schedule.totalSteps)}.`,
-      fix: 'Start from its adapter alone (warm start).',
-    });
-  }
+  const schedule = trainerSchedule(hf);
+  checkStep(hf, schedule);
   const training = {
     ...settings.training,
     steps: schedule.totalSteps,
@@ -95,9 +129,7 @@ export function restoredFromTrainer(
     best: null,
     lossTail: [],
     tokens: hf.tokens,
-    metrics: hf.log.flatMap(({ step, loss, eval_loss: evalLoss }) => [
-      { step, ...(loss === undefined ? {} : { loss }), ...(evalLoss === undefined ? {} : { evalLoss }) },
-    ]),
+    metrics: metricsOf(hf.log),
     metadata: {},
   };
   return {
