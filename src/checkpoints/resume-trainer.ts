@@ -22,11 +22,23 @@ export const TRAINER_PROMISE =
   'From a Trainer checkpoint weights, moments, step and learning rate are exact; the order of the rows and the dropout are not the same in two programs.';
 
 /** The schedule that a Trainer's checkpoint is in the middle of. Throws STATE_UNSUPPORTED where it cannot be told. */
-export function trainerSchedule(hf: HfTrainerRead): Schedule {
-  const schedule = fitSchedule(hf);
+export function trainerSchedule(hf: HfTrainerRead, wanted?: WantedSchedule): Schedule {
+  const schedule = fitSchedule(hf, wanted);
   if (schedule !== null) return schedule;
-  throw unsupportedState('a learning-rate schedule that is neither constant, linear nor cosine');
+  const { message } = unsupportedState(
+    wanted === undefined
+      ? 'rates that do not tell its schedule apart, or one that is neither constant, linear nor cosine'
+      : `rates that are not those of a ${wanted.name} schedule with ${String(wanted.warmupSteps)} warm-up steps`,
+  );
+  throw new StudioError({
+    code: 'STATE_UNSUPPORTED',
+    message,
+    fix: 'Say which schedule it was (--schedule and --warmup-steps), or start from its adapter alone (warm start).',
+  });
 }
+
+/** The schedule as the person knows it, where the rates alone do not tell. */
+export type WantedSchedule = Pick<Schedule, 'name' | 'warmupSteps'>;
 
 /** Steps are counted once here: a run whose optimizer was left out of some cannot go on as it was. */
 function checkStep({ step, optimizerStep }: HfTrainerRead, { totalSteps: last }: Schedule): void {
@@ -74,8 +86,9 @@ export function restoredFromTrainer(
   hf: HfTrainerRead,
   settings: RunSettings,
   { model, data }: { model: OpenModel; data: PreparedData },
+  wanted?: WantedSchedule,
 ): RestoredRun {
-  const schedule = trainerSchedule(hf);
+  const schedule = trainerSchedule(hf, wanted);
   checkStep(hf, schedule);
   const training = {
     ...settings.training,

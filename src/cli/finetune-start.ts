@@ -119,7 +119,11 @@ async function resumed(
     for (const note of hf.notes) report.note(note);
     const batchSize = options.given.includes('batchSize') ? options.batchSize : hf.batchSize;
     const settings = { data: data.preparation, training: { ...trainingOf(options), batchSize } };
-    const resume = restoredFromTrainer(read, hf, settings, { model, data });
+    const wanted = { name: options.schedule, warmupSteps: options.warmupSteps };
+    const parts = { model, data };
+    const resume = options.given.includes('schedule')
+      ? restoredFromTrainer(read, hf, settings, parts, wanted)
+      : restoredFromTrainer(read, hf, settings, parts);
     report.note(`${resumeLine(found, resume)} ${TRAINER_PROMISE}`);
     return {
       model,

@@ -25,9 +25,12 @@ function spread<T>(list: readonly T[]): T[] {
 
 /**
  * The schedule that gives all rates that are known, with its warm-up; null when none does or when several do that would
- * go on differently.
+ * go on differently; of those `wanted` chooses, as far as it says.
  */
-export function fitSchedule(facts: ScheduleFacts): Schedule | null {
+export function fitSchedule(
+  facts: ScheduleFacts,
+  wanted?: Pick<Schedule, 'name' | 'warmupSteps'>,
+): Schedule | null {
   const { optimizerStep, maxSteps, learningRate, peakLearningRate, log } = facts;
   const gives = (schedule: Schedule, index: number, rate: number): boolean =>
     Math.abs(peakLearningRate * scheduleFactor(schedule, index) - rate) <= TOLERANCE * peakLearningRate;
@@ -41,7 +44,8 @@ export function fitSchedule(facts: ScheduleFacts): Schedule | null {
   for (const name of NAMES) {
     for (let warmupSteps = 0; warmupSteps <= maxSteps; warmupSteps++) {
       const schedule: Schedule = { name, warmupSteps, totalSteps: maxSteps };
-      if (gives(schedule, optimizerStep, learningRate) && fitsLog(schedule)) fitting.push(schedule);
+      const asked = wanted === undefined || (wanted.name === name && wanted.warmupSteps === warmupSteps);
+      if (asked && gives(schedule, optimizerStep, learningRate) && fitsLog(schedule)) fitting.push(schedule);
     }
   }
   const [first, ...others] = fitting;
