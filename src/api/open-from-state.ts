@@ -51,5 +51,6 @@ export async function openFromState(
   return new TrainingClient(host, model, {
     loopState: options.optimizer ? loaded?.loopState : undefined,
     metadata: options.optimizer ? loaded?.metadata : undefined,
+    step: options.optimizer ? loaded?.step : undefined,
   });
 }

@@ -59,7 +59,7 @@ const isBackend = (value: unknown): value is Backend =>
 function remoteOptions(o: ServiceClientOptions): RemoteOptions | null {
   const env = o.env ?? (globalThis as unknown as NodeLike).process?.env ?? {};
   const given = typeof o.backend === 'object' && !isBackend(o.backend) ? o.backend : {};
-  if (o.backend === 'local') return null;
+  if (o.backend === 'local' || isBackend(o.backend)) return null;
   const baseUrl = given.baseUrl ?? o.baseUrl ?? env['TINKER_BASE_URL'];
   if (baseUrl === undefined) {
     if (o.backend === undefined) return null;

@@ -48,6 +48,7 @@ type LossConfig = Readonly<Record<string, number>> | null;
 export interface LoadedFrom {
   loopState?: LoopState | undefined;
   metadata?: Metadata | undefined;
+  step?: number | undefined;
 }
 
 export class TrainingClient {
@@ -62,7 +63,7 @@ export class TrainingClient {
   /** Made by a ServiceClient. */
   constructor(host: ClientHost, model: BackendModel, from: LoadedFrom = {}) {
     this.#host = host;
-    this.#core = new TrainingCore(model, from.loopState?.step ?? 0);
+    this.#core = new TrainingCore(model, from.step ?? from.loopState?.step ?? 0);
     this.loopState = from.loopState ?? null;
     this.metadata = from.metadata ?? null;
   }
@@ -334,12 +335,10 @@ export class TrainingClient {
     const parsed = attempt(() => parseCheckpointPath(path, { assume: 'training', currentRun: this.runId }));
     if (!parsed.ok) return rejected(parsed.error);
     const request = { path: parsed.value, optimizer, weightsAccessToken: options.weightsAccessToken ?? null };
-    const onLoaded = ({ loopState, metadata }: LoadWeightsResponse): void => {
+    const onLoaded = ({ loopState, metadata, step }: LoadWeightsResponse): void => {
       if (!optimizer) return;
-      if (loopState !== undefined) {
-        this.loopState = loopState;
-        this.#core.steps = loopState.step;
-      }
+      this.#core.steps = step ?? loopState?.step ?? this.#core.steps;
+      if (loopState !== undefined) this.loopState = loopState;
       if (metadata !== undefined) this.metadata = metadata;
     };
     return this.#core.load(request, onLoaded, options);

@@ -129,6 +129,8 @@ export interface SaveSamplerResult {
 export interface LoadWeightsResponse {
   path?: string;
   modelId?: string;
+  /** Optimizer steps of the checkpoint, where the backend knows them and restored the optimizer. */
+  step?: number;
   loopState?: LoopState;
   metadata?: Metadata;
 }
