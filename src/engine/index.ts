@@ -12,6 +12,24 @@ export { resolveTargets, layoutAdapter } from './model/adapter-layout.ts';
 export { targetNames } from './model/modules.ts';
 export { TrainingSession, type SessionMemory, type SessionOptions } from './train/session.ts';
 export { AdapterState, type AdapterStart } from './train/adapter-state.ts';
+export { checkAdamParams } from './train/adam-params.ts';
+export { type GradientNorms } from './train/gradient-norms.ts';
+export {
+  checkLossData,
+  groupLossData,
+  packLossData,
+  type LossBatch,
+  type LossDatum,
+} from './train/loss-data.ts';
+export {
+  forwardBackwardData,
+  forwardData,
+  longestDatum,
+  promptLogprobs,
+  type LossKeys,
+  type LossResult,
+} from './train/loss-step.ts';
+export { LOSS_NAMES, lossFrom, lossTerm, type Loss, type LossName, type LossTerm } from './train/losses.ts';
 export {
   checkFinetune,
   evaluateLoss,
