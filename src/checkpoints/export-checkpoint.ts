@@ -1,16 +1,28 @@
 /** A stored checkpoint as the files of an export: everything, the adapter alone, or what a HuggingFace Trainer resumes from. */
 import { scheduleFactor } from '../engine/index.ts';
 import { StudioError } from '../errors.ts';
-import { readAdapterFolder } from '../formats/archive-read.ts';
 import { archiveEntries, toTarGz, type AdapterExport } from '../formats/archive-write.ts';
-import type { FileEntry } from '../formats/file-entry.ts';
-import { readWhole } from '../formats/file-set.ts';
+import { compareBytes, textEntry, type FileEntry } from '../formats/file-entry.ts';
+import { readText, readWhole, type FileSet } from '../formats/file-set.ts';
 import { readPeftFolder } from '../formats/import-layout.ts';
-import { hfTrainerEntries, hasTrainerState, type HfTrainerExport } from '../formats/hf-trainer.ts';
+import {
+  hasTrainerState,
+  hfTrainerEntries,
+  isTrainerFile,
+  type HfTrainerExport,
+} from '../formats/hf-trainer.ts';
 import type { HfLogEntry } from '../formats/hf-state.ts';
-import type { Manifest } from '../formats/manifest.ts';
+import {
+  MANIFEST_FILE,
+  manifestText,
+  MAX_MANIFEST_BYTES,
+  parseManifest,
+  type Manifest,
+} from '../formats/manifest.ts';
 import { TOKENIZER_FILES } from '../formats/model-folder.ts';
-import type { AdapterDtype } from '../formats/peft-write.ts';
+import { parsePeftConfig } from '../formats/peft-config.ts';
+import { ADAPTER_CONFIG, ADAPTER_WEIGHTS, MAX_CONFIG_BYTES } from '../formats/peft-read.ts';
+import { peftEntries, type AdapterDtype } from '../formats/peft-write.ts';
 import { hasState } from '../formats/state-files.ts';
 import type { Chunk } from '../formats/streams.ts';
 import { restoreRun, type RestoredRun } from '../run/restore.ts';
@@ -18,7 +30,7 @@ import type { StoredCheckpoint } from '../storage/stored-files.ts';
 
 export interface ExportWish {
   kind: 'full' | 'sampler' | 'hf-trainer';
-  /** Of the adapter in a `sampler` export; the others are float32, as they were trained. */
+  /** Of the adapter in a `sampler` export; default what it is stored in, which is float32 where it was trained here. */
   dtype?: AdapterDtype;
 }
 
@@ -34,37 +46,73 @@ function cannot(stored: StoredCheckpoint, what: string, fix: string): StudioErro
 
 /**
  * The files of an export, checkpoint.json first where there is one. `full` gives the stored files byte for byte; the
- * other kinds get a manifest of their own with the ids and times of the stored one. Throws STATE_INCOMPLETE for a kind
- * that the checkpoint has no parts for.
+ * other kinds get a manifest of their own with the ids and times of the stored one. An adapter of another program goes
+ * out as the files it came in, or as those of PEFT where it has another form or is asked for in another dtype. Nothing is held in
+ * memory but for another dtype the adapter, and for `hf-trainer` the moments as well. Throws STATE_INCOMPLETE for a kind that
+ * the checkpoint has no parts for.
  */
 export async function exportEntries(stored: StoredCheckpoint, wish: ExportWish): Promise<FileEntry[]> {
-  const { record } = stored;
   const names = stored.files().names();
-  if (wish.kind === 'full') {
-    if (record.kind === 'hf-trainer' || hasTrainerState(names)) return inTrainerFolder(stored);
-    return stored.entries();
-  }
+  const isTrainer = stored.record.kind === 'hf-trainer' || hasTrainerState(names);
+  if (wish.kind === 'full') return isTrainer ? inTrainerFolder(stored) : stored.entries();
   if (wish.kind === 'hf-trainer') {
-    if (hasTrainerState(names)) return inTrainerFolder(stored);
+    if (isTrainer) return inTrainerFolder(stored);
     if (!hasState(names)) {
       throw cannot(stored, 'an adapter and no training state', 'Export it as an adapter instead.');
     }
     const restored = await restoreRun(stored.files());
+    const { fanInFanOut } = await peftConfig(stored.files());
     return archiveEntries({
       ...(await commonParts(stored, restored.manifest, 'F32', restored.settings.data.name)),
+      fanInFanOut,
       adapter: restored.adapter,
       trainerFiles: hfTrainerEntries(trainerExport(restored)),
     });
   }
-  const read = await readAdapterFolder(stored.files());
-  if (read.manifest === null) {
-    // Another program's adapter: its own files, without what a Trainer or a training state added.
-    return stored.entries().filter(({ path }) => !path.startsWith('state/') && !hasTrainerState([path]));
+  if (!names.includes(MANIFEST_FILE)) {
+    return foreignEntries(stored, await readPeftFolder(stored.files()), wish.dtype);
   }
-  return archiveEntries({
-    ...(await commonParts(stored, read.manifest, wish.dtype ?? 'F32')),
-    adapter: read.adapter,
-  });
+  const text = await readText(stored.files(), MANIFEST_FILE, MAX_MANIFEST_BYTES, 'ARCHIVE_INVALID');
+  const manifest = parseManifest(text);
+  const dtypes = new Set(Object.values(manifest.tensors).map(({ dtype }) => dtype));
+  if (wish.dtype === undefined || (dtypes.size === 1 && dtypes.has(wish.dtype))) {
+    return samplerEntries(stored, manifest);
+  }
+  // The store checks every byte as it is read: no second look at the manifest's hashes.
+  const { adapter, fanInFanOut } = await readPeftFolder(stored.files());
+  return archiveEntries({ ...(await commonParts(stored, manifest, wish.dtype)), fanInFanOut, adapter });
+}
+
+/** The stored files without those of the training state, as they are; only the manifest is another one. */
+function samplerEntries(stored: StoredCheckpoint, whole: Manifest): FileEntry[] {
+  const { sha256Self: _, ...manifest } = whole;
+  const isState = (path: string): boolean => hasState([path]) || isTrainerFile(path);
+  const files = manifest.files.filter(({ path }) => !isState(path));
+  const text = manifestText({ ...manifest, kind: 'sampler', files });
+  const entries = stored.entries().filter(({ path }) => path !== MANIFEST_FILE && !isState(path));
+  return [textEntry(MANIFEST_FILE, text), ...entries];
+}
+
+/** Config and card of a stored adapter, without its tensors. */
+async function peftConfig(files: FileSet): Promise<{ fanInFanOut: boolean }> {
+  return parsePeftConfig(await readText(files, ADAPTER_CONFIG, MAX_CONFIG_BYTES, 'ADAPTER_INVALID'));
+}
+
+/** What beside the tensors of another program's adapter means something elsewhere. */
+const PASSED_ON: readonly string[] = ['README.md', ...TOKENIZER_FILES];
+
+function foreignEntries(
+  stored: StoredCheckpoint,
+  read: Awaited<ReturnType<typeof readPeftFolder>>,
+  dtype: AdapterDtype | undefined,
+): FileEntry[] {
+  const { adapter, dtypes, weights, fanInFanOut } = read;
+  const isPeft = weights === ADAPTER_WEIGHTS && (dtype === undefined || dtypes.join() === dtype);
+  const entries = stored.entries();
+  if (isPeft) return entries.filter(({ path }) => !isTrainerFile(path));
+  const converted = peftEntries(adapter, dtype ?? 'F32', { fanInFanOut, revision: null });
+  const others = entries.filter(({ path }) => PASSED_ON.includes(path));
+  return [...converted, ...others].sort((a, b) => compareBytes(a.path, b.path));
 }
 
 /** A Trainer's files lie in a folder named after the step. */
@@ -82,7 +130,7 @@ async function commonParts(
   manifest: Manifest,
   dtype: AdapterDtype,
   dataName?: string,
-): Promise<Omit<AdapterExport, 'adapter'>> {
+): Promise<Omit<AdapterExport, 'adapter' | 'fanInFanOut'>> {
   const files = stored.files();
   const tokenizerFiles = new Map<string, Uint8Array<ArrayBuffer>>();
   for (const name of TOKENIZER_FILES) {
@@ -98,7 +146,6 @@ async function commonParts(
     metrics: manifest.metrics,
     determinism: manifest.determinism,
     dtype,
-    fanInFanOut: (await readPeftFolder(files)).fanInFanOut,
     tokenizerFiles,
     card: {
       dataName: dataName ?? null,

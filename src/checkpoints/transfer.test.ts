@@ -9,6 +9,9 @@ import { textEntry, type FileEntry } from '../formats/file-entry.ts';
 import { fromStream } from '../formats/streams.ts';
 import { tarOfEntries, testExport } from '../formats/testing-export.ts';
 import { archiveEntries } from '../formats/archive-write.ts';
+import { memoryFileSet } from '../formats/file-set.ts';
+import { safetensorsEntry } from '../formats/safetensors-write.ts';
+import { adapterFiles, testAdapter } from '../formats/testing-adapter.ts';
 import { codeOf, collect } from '../formats/testing.ts';
 import type { CheckpointStore } from '../storage/checkpoint-store.ts';
 import { exportArchive, exportEntries } from './export-checkpoint.ts';
@@ -151,6 +154,51 @@ describe('another program’s adapter', () => {
     ]);
     expect(notes.join(' ')).toContain('notes.xyz');
     expect((await importCheckpoint(store, archive)).alreadyThere).toBe(true);
+  });
+});
+
+describe('an adapter of another program on its way out', () => {
+  const utf8 = (text: string) => new TextEncoder().encode(text);
+
+  test('is the files that it came in, or in another dtype when asked', async () => {
+    const files = await adapterFiles(testAdapter());
+    const { checkpoint } = await importCheckpoint(store, memoryFileSet('mine', files));
+    const stored = await store.open(checkpoint.id);
+    for (const dtype of [undefined, 'F32' as const]) {
+      const same = await exportEntries(stored, {
+        kind: 'sampler',
+        ...(dtype === undefined ? {} : { dtype }),
+      });
+      expect(same.map(({ path }) => path)).toEqual([...files.keys()]);
+      for (const entry of same) expect(await collect(entry.chunks())).toEqual(files.get(entry.path));
+    }
+    const half = await exportEntries(stored, { kind: 'sampler', dtype: 'BF16' });
+    expect((await readAdapter(await archiveOf(half))).dtypes).toEqual(['BF16']);
+  });
+
+  test('of MLX is written as PEFT has it, with the same numbers', async () => {
+    const factor = (name: string, shape: number[], start: number) => ({
+      name: `model.layers.0.self_attn.q_proj.${name}`,
+      dtype: 'F32',
+      shape,
+      bytes: () => new Uint8Array(Float32Array.from({ length: 16 }, (_, i) => start + i).buffer),
+    });
+    const tensors = [factor('lora_a', [8, 2], 1), factor('lora_b', [2, 8], 100)];
+    const config = { fine_tune_type: 'lora', model: 'm/x', num_layers: 1 };
+    const parameters = { rank: 2, scale: 4, dropout: 0 };
+    const files = new Map([
+      ['adapter_config.json', utf8(JSON.stringify({ ...config, lora_parameters: parameters }))],
+      ['adapters.safetensors', await collect(safetensorsEntry('adapters.safetensors', tensors).chunks())],
+    ]);
+    const { checkpoint } = await importCheckpoint(store, memoryFileSet('mlx', files));
+    const entries = await exported(store, checkpoint.id, 'sampler');
+    expect(entries.map(({ path }) => path)).toEqual(['adapter_config.json', 'adapter_model.safetensors']);
+    const [theirs, ours] = [
+      await readAdapter(memoryFileSet('mlx', files)),
+      await readAdapter(await archiveOf(entries)),
+    ];
+    expect(ours.adapter).toEqual(theirs.adapter);
+    expect(ours.adapter.settings).toMatchObject({ rank: 2, alpha: 8 });
   });
 });
 
