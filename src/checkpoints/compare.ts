@@ -1,4 +1,5 @@
 /** Two checkpoints side by side: figures, settings, and how far their weights are from each other, tensor by tensor. */
+import type { Adapter } from '../formats/adapter.ts';
 import type { FileSet } from '../formats/file-set.ts';
 import { readText } from '../formats/file-set.ts';
 import { readPeftFolder } from '../formats/import-layout.ts';
@@ -38,13 +39,16 @@ async function manifestOf(files: FileSet): Promise<Manifest | null> {
 }
 
 /** Settings as flat text: the adapter's, the optimizer's, and those of the run. */
-async function settingsOf(files: FileSet, manifest: Manifest | null): Promise<Map<string, string>> {
+async function settingsOf(
+  files: FileSet,
+  manifest: Manifest | null,
+  { settings: lora }: Adapter,
+): Promise<Map<string, string>> {
   const flat = new Map<string, string>();
   const put = (prefix: string, values: Record<string, unknown>): void => {
     for (const [name, value] of Object.entries(values)) flat.set(prefix + name, JSON.stringify(value));
   };
-  const { adapter } = await readPeftFolder(files);
-  const { rank, alpha, dropout, rslora, targetModules, rankPattern, alphaPattern } = adapter.settings;
+  const { rank, alpha, dropout, rslora, targetModules, rankPattern, alphaPattern } = lora;
   put('lora.', { rank, alpha, dropout, rslora, targetModules, rankPattern, alphaPattern });
   if (manifest !== null) {
     put('base.', { id: manifest.base.id, revision: manifest.base.revision });
@@ -86,11 +90,15 @@ function figures({ aa, bb, ab, dd }: Sums): Comparison['total'] {
   return { normA: Math.sqrt(aa), normB: Math.sqrt(bb), difference: Math.sqrt(dd), cosine };
 }
 
-/** Compares two checkpoints, in float64. Throws what reading an adapter throws. */
+/**
+ * Compares two checkpoints, tensor by tensor, in float64; of any kind and from any program. Takes the memory of both
+ * adapters as float32. Throws what reading an adapter throws.
+ */
 export async function compareCheckpoints(a: FileSet, b: FileSet): Promise<Comparison> {
   const [manifestA, manifestB] = [await manifestOf(a), await manifestOf(b)];
   const [readA, readB] = [await readPeftFolder(a), await readPeftFolder(b)];
-  const [left, right] = [await settingsOf(a, manifestA), await settingsOf(b, manifestB)];
+  const left = await settingsOf(a, manifestA, readA.adapter);
+  const right = await settingsOf(b, manifestB, readB.adapter);
   const ofB = new Map(readB.adapter.tensors.map((tensor) => [tensor.name, tensor]));
   const tensors: TensorComparison[] = [];
   const onlyA: string[] = [];
