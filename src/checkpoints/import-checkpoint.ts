@@ -156,6 +156,21 @@ async function addNew(
   }
 }
 
+/** What a person should know where the run has gone further than the checkpoint that now is its newest. */
+async function orderNotes(
+  store: CheckpointStore,
+  { name, step, runId, id }: CheckpointRecord,
+  run: RunRecord,
+): Promise<string[]> {
+  const { items } = await store.list({ runId, limit: Number.MAX_SAFE_INTEGER });
+  const further = items.filter((other) => other.id !== id && other.kind === 'full' && other.step > step);
+  const [last] = further.sort((a, b) => b.step - a.step);
+  if (last === undefined) return [];
+  return [
+    `${run.name} has gone on to step ${String(last.step)} (${last.name}). Resuming it goes on from what was added last, ${name}; to go on from the other, name it: ${run.name}/${last.name}.`,
+  ];
+}
+
 /** Puts the content in the place of a copy whose bytes are damaged. */
 async function repair(
   store: CheckpointStore,
@@ -195,7 +210,8 @@ async function place(
   }
   const baseId = manifest?.base.id ?? adapter.baseModel;
   const added = await addNew(store, checked, { baseId, runName: options.runName ?? label }, options);
-  return { ...added, alreadyThere: false, notes };
+  const order = await orderNotes(store, added.checkpoint, added.run);
+  return { ...added, alreadyThere: false, notes: [...notes, ...order] };
 }
 
 /**

@@ -1,5 +1,6 @@
 import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import fc from 'fast-check';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { archiveEntries, toTarGz } from '../formats/archive-write.ts';
 import { bytesSource, type ByteSource } from '../formats/bytes.ts';
@@ -9,12 +10,14 @@ import { fromStream } from '../formats/streams.ts';
 import { tarOfEntries, testExport } from '../formats/testing-export.ts';
 import { exported, filesOf, adapter as trainerAdapter } from '../formats/testing-hf.ts';
 import { adapterFiles } from '../formats/testing-adapter.ts';
+import { testState } from '../formats/testing-state.ts';
 import { codeOf, collect } from '../formats/testing.ts';
 import type { CheckpointStore } from '../storage/checkpoint-store.ts';
 import { openFolderBackend } from '../storage/folder-backend.ts';
 import { looseChunks } from '../storage/testing-store.ts';
 import { exportEntries } from './export-checkpoint.ts';
 import { importCheckpoint } from './import-checkpoint.ts';
+import { peek } from './peek.ts';
 import { temporaryStore } from './testing-run.ts';
 import { saveInto, wholeCheckpoint } from './testing-stored.ts';
 
@@ -188,6 +191,54 @@ describe('where an import lies makes no difference', () => {
     expect(notes.join(' ')).toContain('left out, as asked');
   });
 });
+
+test('a checkpoint of a run that has gone further says which one is gone on from', async () => {
+  const archive = await gzipped(whole);
+  const { run, notes } = await importCheckpoint(store, archive);
+  expect(notes).toEqual([]);
+  const writer = await store.openRun(run.id);
+  if (!writer.writable) throw new Error(writer.reason);
+  const { rng } = testState(trainerAdapter);
+  const later = { step: 12, rng: { ...rng, counters: { step: 12, micro: 0 } } };
+  const { scheduler, optimizer } = testState(trainerAdapter);
+  await writer.save(
+    await wholeCheckpoint({ name: 'later', step: 12 }, 1, {
+      ...later,
+      scheduler: scheduler === null ? null : { ...scheduler, position: 12 },
+      optimizer: { ...optimizer, step: 12 },
+    }),
+  );
+  await writer.release();
+  const [first] = (await store.list({ runId: run.id })).items.filter(({ step }) => step === 10);
+  await store.remove([first?.id ?? '']);
+  const again = await importCheckpoint(store, archive);
+  expect(again.run.id).toBe(run.id);
+  expect(again.notes.join(' ')).toContain(`gone on to step 12 (later)`);
+});
+
+test('a damaged archive is refused with nothing stored, or holds the same content', async () => {
+  const packed = await collect(fromStream(toTarGz(whole)));
+  const damage = fc.oneof(
+    fc.record({ cut: fc.nat(packed.byteLength - 1) }),
+    fc.record({ at: fc.nat(packed.byteLength - 1), bit: fc.nat(7) }),
+  );
+  await fc.assert(
+    fc.asyncProperty(damage, async (how) => {
+      const bytes = 'cut' in how ? packed.slice(0, how.cut) : packed.slice();
+      if ('at' in how) bytes[how.at] = (bytes[how.at] ?? 0) ^ (1 << how.bit);
+      const source = bytesSource('damaged.tar.gz', bytes);
+      const look = await peek(source, null);
+      const code = await codeOf(() => importCheckpoint(store, source));
+      expect(look.error === null, JSON.stringify(look.error)).toBe(code === 'no error');
+      if (code !== 'no error') return expectNothing();
+      const [record] = (await store.list()).items;
+      const back = await exportEntries(await store.open(record?.id ?? ''), { kind: 'full' });
+      expect(await tarOfEntries(back)).toEqual(await tarOfEntries(whole));
+      store = await freshStore();
+    }),
+    { numRuns: 60 },
+  );
+}, 60_000);
 
 test('a damaged copy in the store is replaced by the same content, with its tags and its pin', async () => {
   const archive = await gzipped(whole);
