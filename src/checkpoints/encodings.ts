@@ -3,8 +3,14 @@
  * another checkpoint. Reading gives the file itself, checked by its hashes; exports and resumptions never see a form.
  */
 import { StudioError } from '../errors.ts';
-import { packPlanes, BYTE_PLANE_ENCODING, unpackPlanes } from '../formats/byte-planes.ts';
-import { decodeDelta, DELTA_ENCODING, encodeDelta, type DeltaInfo } from '../formats/delta.ts';
+import { BYTE_PLANE_ENCODING, collectSize, packPlanes, unpackPlanes } from '../formats/byte-planes.ts';
+import {
+  decodeDelta,
+  DELTA_ENCODING,
+  encodeDelta,
+  type DeltaBase,
+  type DeltaInfo,
+} from '../formats/delta.ts';
 import { inPieces, type FileEntry } from '../formats/file-entry.ts';
 import { ADAPTER_WEIGHTS } from '../formats/peft-read.ts';
 import type { Chunk, Chunks } from '../formats/streams.ts';
@@ -16,16 +22,6 @@ import { damagedError } from '../storage/verify.ts';
 
 /** Opens a checkpoint of the store by its id. */
 type Open = (id: string) => Promise<StoredCheckpoint>;
-
-async function collect(size: number, chunks: Chunks): Promise<Chunk> {
-  const bytes = new Uint8Array(size);
-  let at = 0;
-  for await (const chunk of chunks) {
-    bytes.set(chunk, at);
-    at += chunk.byteLength;
-  }
-  return bytes;
-}
 
 async function* decodePlanes(
   part: PartRecord,
@@ -68,10 +64,23 @@ export function storeDecoders(open: Open): ReadonlyMap<string, PartDecoder> {
   ]);
 }
 
+/** The same file of the base; null where it cannot be read, which must not keep the next checkpoint from being saved. */
+async function readBase(base: StoredCheckpoint, path: string): Promise<DeltaBase | null> {
+  try {
+    const source = await base.files().open(path);
+    const bytes = await source.read(0, source.size);
+    return { id: base.record.id, isDelta: base.record.delta !== null, bytes };
+  } catch (error) {
+    if (error instanceof StudioError && UNREADABLE.includes(error.code)) return null;
+    throw error;
+  }
+}
+const UNREADABLE = ['CHECKPOINT_DAMAGED', 'FILE_NOT_FOUND'];
+
 /**
  * The parts as they are to be stored: the adapter as its difference to a base where that is smaller, the training state
- * as byte planes where that is. `delta` has the ratio that was reached; null where the adapter is stored whole. Throws
- * DELTA_INVALID for a base that is a difference itself.
+ * as byte planes where that is. `delta` has the ratio that was reached; null where the adapter is stored whole, as it is
+ * beside a base that is damaged or of another size. Throws DELTA_INVALID for a base that is a difference itself.
  */
 export async function encodeParts(
   parts: readonly FileEntry[],
@@ -82,21 +91,21 @@ export async function encodeParts(
   for (const part of parts) {
     const isState = part.path.startsWith('state/') && part.path.endsWith('.safetensors');
     const isWeights = part.path === ADAPTER_WEIGHTS && base !== null;
-    if (!isState && !isWeights) {
+    const bytes = isState || isWeights ? await collectSize(part.chunks(), part.size) : null;
+    if (bytes === null) {
+      // One that is not as long as it says is for the store to refuse.
       encoded.push(part);
       continue;
     }
-    const bytes = await collect(part.size, part.chunks());
     const whole = { path: part.path, size: part.size, chunks: () => inPieces(bytes) };
     if (isWeights) {
-      const source = await base.files().open(part.path);
-      const { id, delta: ofBase } = base.record;
-      const from = { id, isDelta: ofBase !== null, bytes: await source.read(0, source.size) };
-      const difference = source.size === part.size ? await encodeDelta(from, bytes) : null;
+      const from = await readBase(base, part.path);
+      const fits = from?.bytes.byteLength === part.size;
+      const difference = from !== null && fits ? await encodeDelta(from, bytes) : null;
       delta = difference?.info ?? null;
       encoded.push(difference === null ? whole : { ...whole, stored: difference.stored });
     } else {
-      const planes = await packPlanes(bytes, BYTE_PLANE_ENCODING);
+      const planes = await packPlanes(bytes);
       encoded.push(planes.size < part.size ? { ...whole, stored: planes } : whole);
     }
   }

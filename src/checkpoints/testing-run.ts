@@ -2,25 +2,13 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { DEFAULT_FINETUNE, type FinetuneConfig } from '../engine/index.ts';
 import type { LoraRequest } from '../run/start-run.ts';
 import type { CheckpointStore, StoreOptions } from '../storage/checkpoint-store.ts';
 import { openFolderBackend } from '../storage/folder-backend.ts';
 import { openCheckpointStore } from '../storage/open-store.ts';
 import { storeDecoders } from './encodings.ts';
 
-/** Dropout, shuffling, accumulation, warm-up and cosine: everything that a resumed run could lose. */
-export const HARD_TRAINING: FinetuneConfig = {
-  ...DEFAULT_FINETUNE,
-  batchSize: 2,
-  gradAccumulation: 2,
-  learningRate: 3e-3,
-  schedule: 'cosine',
-  warmupSteps: 2,
-  weightDecay: 0.01,
-  gradClip: 1,
-  seed: 11,
-};
+export { HARD_TRAINING } from './testing-settings.ts';
 
 export const DROPPING_LORA: LoraRequest = {
   rank: 4,

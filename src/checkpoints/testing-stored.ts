@@ -11,7 +11,7 @@ import { flattenSettings } from '../run/run-settings.ts';
 import type { CheckpointStore } from '../storage/checkpoint-store.ts';
 import type { NewCheckpoint } from '../storage/new-checkpoint.ts';
 import type { CheckpointRecord } from '../storage/records.ts';
-import { HARD_TRAINING } from './testing-run.ts';
+import { HARD_TRAINING } from './testing-settings.ts';
 import { beginRun } from './training-run.ts';
 
 export const TEST_SETTINGS = {

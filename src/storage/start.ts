@@ -36,7 +36,7 @@ async function markMissing(backend: StoreBackend, now: () => number): Promise<Ch
   const stored = await backend.listChunks();
   const problems = new Map<string, string>();
   for (const checkpoint of checkpoints) {
-    const problem = checkpoint.damage === null ? missingChunks(checkpoint, stored) : null;
+    const problem = checkpoint.damage === null ? missingChunks(checkpoint, checkpoints, stored) : null;
     if (problem !== null) problems.set(checkpoint.id, problem);
   }
   if (problems.size === 0) return [];

@@ -1,5 +1,6 @@
 /** Reading back: whether every chunk of a checkpoint still is what was written. */
 import { StudioError } from '../errors.ts';
+import { DELTA_ENCODING } from '../formats/delta.ts';
 import type { Chunk } from '../formats/streams.ts';
 import { changeRecords, type StoreBackend } from './backend.ts';
 import { isStoreFull } from './full.ts';
@@ -48,6 +49,32 @@ export async function findDamage(
   return null;
 }
 
+/** What the differences of a checkpoint are to: those files of its base, or null for a base that is not there. */
+function baseOf(
+  { delta, parts }: CheckpointRecord,
+  checkpoints: readonly CheckpointRecord[],
+): { name: string; parts: CheckpointRecord['parts'] | null } | null {
+  if (delta === null) return null;
+  const base = checkpoints.find(({ id }) => id === delta.baseId);
+  if (base === undefined) return { name: delta.baseId, parts: null };
+  const differing = parts.filter(({ encoding }) => encoding === DELTA_ENCODING).map(({ path }) => path);
+  return { name: base.name, parts: base.parts.filter(({ path }) => differing.includes(path)) };
+}
+
+/** What is wrong with the files of the base that a checkpoint is put together from; null when nothing is. */
+async function findBaseDamage(
+  backend: StoreBackend,
+  checkpoint: CheckpointRecord,
+  options: VerifyOptions,
+): Promise<string | null> {
+  if (checkpoint.delta === null) return null;
+  const base = baseOf(checkpoint, (await backend.contents()).checkpoints);
+  if (base === null) return null;
+  if (base.parts === null) return `its base ${base.name} is missing`;
+  const problem = await findDamage(backend, { parts: base.parts }, options);
+  return problem === null ? null : `in its base ${base.name}, ${problem}`;
+}
+
 export function damagedError(checkpoint: Pick<CheckpointRecord, 'name'>, problem: string): StudioError {
   return new StudioError({
     code: 'CHECKPOINT_DAMAGED',
@@ -89,7 +116,8 @@ export async function verifyCheckpoint(
   now: () => number,
   options: VerifyOptions = {},
 ): Promise<CheckpointRecord | null> {
-  const problem = await findDamage(backend, checkpoint, options);
+  const problem =
+    (await findDamage(backend, checkpoint, options)) ?? (await findBaseDamage(backend, checkpoint, options));
   const foundAt = new Date(now()).toISOString();
   try {
     return await noteVerification(backend, checkpoint.id, problem, foundAt);
@@ -99,12 +127,11 @@ export async function verifyCheckpoint(
   }
 }
 
-/** The chunks of a checkpoint that are not there at all, by what is stored: quick, and found at every start. */
-export function missingChunks(
-  checkpoint: CheckpointRecord,
+function missingIn(
+  parts: CheckpointRecord['parts'],
   stored: ReadonlyMap<string, number | null>,
 ): string | null {
-  for (const part of checkpoint.parts) {
+  for (const part of parts) {
     for (const { sha256, size } of part.chunks) {
       const found = stored.get(sha256);
       if (found === undefined) return `a piece of ${part.path} is missing`;
@@ -114,6 +141,20 @@ export function missingChunks(
     }
   }
   return null;
+}
+
+/** The chunks that a checkpoint needs and that are not there at all: quick, and found at every start. */
+export function missingChunks(
+  checkpoint: CheckpointRecord,
+  checkpoints: readonly CheckpointRecord[],
+  stored: ReadonlyMap<string, number | null>,
+): string | null {
+  const own = missingIn(checkpoint.parts, stored);
+  const base = own === null ? baseOf(checkpoint, checkpoints) : null;
+  if (base === null) return own;
+  if (base.parts === null) return `its base ${base.name} is missing`;
+  const problem = missingIn(base.parts, stored);
+  return problem === null ? null : `in its base ${base.name}, ${problem}`;
 }
 
 /**
