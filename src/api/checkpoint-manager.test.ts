@@ -133,7 +133,7 @@ describe('a manager', () => {
   it('deletes nothing when the new one is not there or damaged', async () => {
     const { manager, backend, names } = await setUp({ saveEvery: 1, maxCheckpoints: 1, kind: 'state' });
     await manager.maybeSave(1);
-    const list = backend.registry.listCheckpoints;
+    const list = backend.registry.listCheckpoints.bind(backend.registry);
     backend.registry.listCheckpoints = async (runId) =>
       (await list(runId)).map((row) => (row.step === 2 ? { ...row, state: 'corrupt' as const } : row));
     await expect(manager.maybeSave(2)).rejects.toBeInstanceOf(CheckpointCorruptError);

@@ -29,7 +29,7 @@ export type PromoteArguments =
   | [PromoteOptions | LegacyPromotion]
   | [jobId: string, checkpointId: string, outputModelId: string, baseModel: string];
 
-function normalize(host: ClientHost, args: PromoteArguments): PromoteOptions {
+function normalize(host: ClientHost, args: PromoteArguments, site: string): PromoteOptions {
   const [first] = args;
   const legacy: LegacyPromotion | null =
     typeof first === 'string'
@@ -38,18 +38,24 @@ function normalize(host: ClientHost, args: PromoteArguments): PromoteOptions {
         ? null
         : (first as LegacyPromotion);
   if (typeof first === 'object' && first.hotLoadDeploymentId !== undefined) {
-    host.warnings.deprecated({
-      code: 'LKD002',
-      message: 'hotLoadDeploymentId is not needed and is ignored.',
-      replacement: 'leave it out',
-    });
+    host.warnings.deprecated(
+      {
+        code: 'LKD002',
+        message: 'hotLoadDeploymentId is not needed and is ignored.',
+        replacement: 'leave it out',
+      },
+      site,
+    );
   }
   if (legacy === null) return first as PromoteOptions;
-  host.warnings.deprecated({
-    code: 'LKD001',
-    message: 'promoteCheckpoint by job and checkpoint id is the older form.',
-    replacement: "promoteCheckpoint({ name, outputModelId, baseModel }) with a row's name",
-  });
+  host.warnings.deprecated(
+    {
+      code: 'LKD001',
+      message: 'promoteCheckpoint by job and checkpoint id is the older form.',
+      replacement: "promoteCheckpoint({ name, outputModelId, baseModel }) with a row's name",
+    },
+    site,
+  );
   const { checkpointType, name } = parseCheckpointId(legacy.checkpointId);
   const scheme = host.backend.kind === 'local' ? 'lorikeet' : 'tinker';
   return { ...legacy, name: formatPath(scheme, legacy.jobId, checkpointType, name) };
@@ -86,8 +92,9 @@ function requirePromotable(row: Checkpoint, baseModel: string): void {
 export async function promoteCheckpoint(
   host: ClientHost,
   args: PromoteArguments,
+  site: string,
 ): Promise<{ modelId: string }> {
-  const { name, outputModelId, baseModel } = normalize(host, args);
+  const { name, outputModelId, baseModel } = normalize(host, args, site);
   requireOutputModelId(outputModelId);
   if (typeof baseModel !== 'string' || baseModel === '')
     throw new BadRequestError({ message: 'baseModel is required.' });

@@ -16,6 +16,7 @@ import {
   type PathScheme,
 } from './paths.ts';
 import { promoteCheckpoint, promoteLatest, type LegacyPromotion, type PromoteOptions } from './promote.ts';
+import { callSite } from './warnings.ts';
 import type {
   Checkpoint,
   CheckpointArchiveUrlResponse,
@@ -210,7 +211,8 @@ export class RestClient {
       | [PromoteOptions | LegacyPromotion]
       | [jobId: string, checkpointId: string, outputModelId: string, baseModel: string]
   ): ApiFuture<{ modelId: string }> {
-    return this.#call((_, host) => promoteCheckpoint(host, args));
+    const site = callSite();
+    return this.#call((_, host) => promoteCheckpoint(host, args, site));
   }
 
   /** Promotes the checkpoint of the highest step of a run, among those that can be. */

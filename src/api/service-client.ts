@@ -19,7 +19,7 @@ import { RestClient } from './rest-client.ts';
 import { SamplingClient } from './sampling-client.ts';
 import { TrainingClient } from './training-client.ts';
 import type { ApiTokenizer, GetServerCapabilitiesResponse, LoraConfig } from './types.ts';
-import { createWarningSink, type LorikeetWarning } from './warnings.ts';
+import { callSite, createWarningSink, type LorikeetWarning } from './warnings.ts';
 
 export interface ServiceClientOptions {
   /** `local`, a server, or a backend of the caller's own. In Node, TINKER_BASE_URL stands in where it is left out. */
@@ -246,7 +246,8 @@ export class ServiceClient {
 
   /** Makes a named model of a sampler checkpoint. */
   promoteCheckpoint(...args: PromoteArguments): ApiFuture<{ modelId: string }> {
-    return this.#call((host) => promoteCheckpoint(host, args));
+    const site = callSite();
+    return this.#call((host) => promoteCheckpoint(host, args, site));
   }
 
   /** What is wrong with a model id; empty when it is valid. */

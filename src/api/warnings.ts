@@ -51,8 +51,8 @@ export interface WarningSink {
   warn(warning: LorikeetWarning): void;
   /** Gives a warning once for its code and `about`. */
   once(warning: LorikeetWarning, about?: string): void;
-  /** Gives a deprecation once for the place in the caller's program. */
-  deprecated(warning: LorikeetDeprecationWarning): void;
+  /** Gives a deprecation once for the place in the caller's program; behind an await, that has to be kept from before. */
+  deprecated(warning: LorikeetDeprecationWarning, site?: string): void;
 }
 
 interface Host {
@@ -71,7 +71,7 @@ function emit(warning: LorikeetWarning): void {
 }
 
 /** The line of the caller's program in a stack: the first that is not of this folder. */
-function callSite(): string {
+export function callSite(): string {
   const lines = (new Error().stack ?? '').split('\n').slice(1);
   return lines.find((line) => !/[/\\]src[/\\]api[/\\](?!.*\.test\.)/.test(line)) ?? '';
 }
@@ -94,8 +94,8 @@ export function createWarningSink(onWarning: (warning: LorikeetWarning) => void 
     once: (warning, about = '') => {
       if (first(`${warning.code} ${about}`)) warn(warning);
     },
-    deprecated: (warning) => {
-      if (first(`${warning.code} ${callSite()}`)) warn(warning);
+    deprecated: (warning, site = callSite()) => {
+      if (first(`${warning.code} ${site}`)) warn(warning);
     },
   };
 }
