@@ -5,8 +5,8 @@ export default defineConfig({
   test: {
     include: ['e2e/cli/**/*.test.ts'],
     globalSetup: ['scripts/vitest-vulkan.mjs', 'scripts/vitest-cli.mjs'],
-    testTimeout: 120_000,
-    hookTimeout: 180_000,
+    testTimeout: 400_000,
+    hookTimeout: 900_000,
     pool: 'forks',
     maxWorkers: 2,
   },

@@ -54,7 +54,7 @@ beforeAll(async () => {
   killedWith = await lorikeet(start(killed, '--name', 'pirate'), {
     onStderr: (stderr) => (stderr.includes(`Saved step-0000${String(HALF)}`) ? 'SIGKILL' : undefined),
   });
-}, 120_000);
+});
 
 describe('a run that was killed with SIGKILL', () => {
   test('goes on as if nothing had happened: every file of the archive is the same', async () => {
