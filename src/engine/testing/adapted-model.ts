@@ -23,16 +23,26 @@ export async function fixtureTensors(path: string): Promise<TensorSource> {
 export interface AdaptedModel extends Disposable {
   base: BaseModel;
   adapter: Adapter;
-  /** Another session on the same model; freed with it. */
+  /** A session on the model, freed at the end. */
   open(options?: Partial<SessionOptions>): Promise<TrainingSession>;
 }
 
-/** Opens a model of `e2e/fixtures/parity` by its name. */
-export async function openAdaptedModel(name: string): Promise<AdaptedModel> {
-  const base = await loadBaseModel(testDevice(), {
+/** Each model is loaded once in a test file, since compiling its kernels takes seconds; the device's end frees it. */
+const bases = new Map<string, Promise<BaseModel>>();
+
+async function loadBase(name: string): Promise<BaseModel> {
+  return loadBaseModel(testDevice(), {
     config: parseModelConfig(await fixtureJson(`parity/${name}/config.json`)),
     tensors: await fixtureTensors(`parity/${name}/model.safetensors`),
   });
+}
+
+/** Opens a model of `e2e/fixtures/parity` by its name. At the end its sessions must have left nothing behind. */
+export async function openAdaptedModel(name: string): Promise<AdaptedModel> {
+  const loading = bases.get(name) ?? loadBase(name);
+  bases.set(name, loading);
+  const base = await loading;
+  const { bytes } = base.pool;
   const files = await Promise.all(
     ['adapter_config.json', 'adapter_model.safetensors'].map(
       async (file) =>
@@ -57,7 +67,7 @@ export async function openAdaptedModel(name: string): Promise<AdaptedModel> {
     },
     [Symbol.dispose]() {
       for (const session of sessions) session.dispose();
-      base.dispose();
+      if (base.pool.bytes !== bytes) throw new Error(`${base.pool.bytes - bytes} bytes were not freed.`);
     },
   };
 }
