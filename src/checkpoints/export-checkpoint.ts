@@ -2,31 +2,20 @@
 import { scheduleFactor } from '../engine/index.ts';
 import { StudioError } from '../errors.ts';
 import { archiveEntries, toTarGz, type AdapterExport } from '../formats/archive-write.ts';
-import { compareBytes, textEntry, type FileEntry } from '../formats/file-entry.ts';
+import type { FileEntry } from '../formats/file-entry.ts';
 import { readText, readWhole, type FileSet } from '../formats/file-set.ts';
-import { readPeftFolder } from '../formats/import-layout.ts';
-import {
-  hasTrainerState,
-  hfTrainerEntries,
-  isTrainerFile,
-  type HfTrainerExport,
-} from '../formats/hf-trainer.ts';
+import { hasTrainerState, hfTrainerEntries, type HfTrainerExport } from '../formats/hf-trainer.ts';
 import type { HfLogEntry } from '../formats/hf-state.ts';
-import {
-  MANIFEST_FILE,
-  manifestText,
-  MAX_MANIFEST_BYTES,
-  parseManifest,
-  type Manifest,
-} from '../formats/manifest.ts';
+import type { Manifest } from '../formats/manifest.ts';
 import { TOKENIZER_FILES } from '../formats/model-folder.ts';
 import { parsePeftConfig } from '../formats/peft-config.ts';
-import { ADAPTER_CONFIG, ADAPTER_WEIGHTS, MAX_CONFIG_BYTES } from '../formats/peft-read.ts';
-import { peftEntries, type AdapterDtype } from '../formats/peft-write.ts';
+import { ADAPTER_CONFIG, MAX_CONFIG_BYTES } from '../formats/peft-read.ts';
+import type { AdapterDtype } from '../formats/peft-write.ts';
 import { hasState } from '../formats/state-files.ts';
 import type { Chunk } from '../formats/streams.ts';
 import { restoreRun, type RestoredRun } from '../run/restore.ts';
 import type { StoredCheckpoint } from '../storage/stored-files.ts';
+import { samplerEntries } from './export-sampler.ts';
 
 export interface ExportWish {
   kind: 'full' | 'sampler' | 'hf-trainer';
@@ -47,9 +36,9 @@ function cannot(stored: StoredCheckpoint, what: string, fix: string): StudioErro
 /**
  * The files of an export, checkpoint.json first where there is one. `full` gives the stored files byte for byte; the
  * other kinds get a manifest of their own with the ids and times of the stored one. An adapter of another program goes
- * out as the files it came in, or as those of PEFT where it has another form or is asked for in another dtype. Nothing is held in
- * memory but for another dtype the adapter, and for `hf-trainer` the moments as well. Throws STATE_INCOMPLETE for a kind that
- * the checkpoint has no parts for.
+ * out as the files it came in, or as those of PEFT where it has another form or is asked for in another dtype. Holds
+ * nothing in memory but for `hf-trainer` adapter and moments, and what of another program has to be converted. Throws
+ * STATE_INCOMPLETE for a kind that the checkpoint has no parts for.
  */
 export async function exportEntries(stored: StoredCheckpoint, wish: ExportWish): Promise<FileEntry[]> {
   const names = stored.files().names();
@@ -63,56 +52,18 @@ export async function exportEntries(stored: StoredCheckpoint, wish: ExportWish):
     const restored = await restoreRun(stored.files());
     const { fanInFanOut } = await peftConfig(stored.files());
     return archiveEntries({
-      ...(await commonParts(stored, restored.manifest, 'F32', restored.settings.data.name)),
+      ...(await commonParts(stored, restored.manifest, restored.settings.data.name)),
       fanInFanOut,
       adapter: restored.adapter,
       trainerFiles: hfTrainerEntries(trainerExport(restored)),
     });
   }
-  if (!names.includes(MANIFEST_FILE)) {
-    return foreignEntries(stored, await readPeftFolder(stored.files()), wish.dtype);
-  }
-  const text = await readText(stored.files(), MANIFEST_FILE, MAX_MANIFEST_BYTES, 'ARCHIVE_INVALID');
-  const manifest = parseManifest(text);
-  const dtypes = new Set(Object.values(manifest.tensors).map(({ dtype }) => dtype));
-  if (wish.dtype === undefined || (dtypes.size === 1 && dtypes.has(wish.dtype))) {
-    return samplerEntries(stored, manifest);
-  }
-  // The store checks every byte as it is read: no second look at the manifest's hashes.
-  const { adapter, fanInFanOut } = await readPeftFolder(stored.files());
-  return archiveEntries({ ...(await commonParts(stored, manifest, wish.dtype)), fanInFanOut, adapter });
-}
-
-/** The stored files without those of the training state, as they are; only the manifest is another one. */
-function samplerEntries(stored: StoredCheckpoint, whole: Manifest): FileEntry[] {
-  const { sha256Self: _, ...manifest } = whole;
-  const isState = (path: string): boolean => hasState([path]) || isTrainerFile(path);
-  const files = manifest.files.filter(({ path }) => !isState(path));
-  const text = manifestText({ ...manifest, kind: 'sampler', files });
-  const entries = stored.entries().filter(({ path }) => path !== MANIFEST_FILE && !isState(path));
-  return [textEntry(MANIFEST_FILE, text), ...entries];
+  return samplerEntries(stored, wish.dtype);
 }
 
 /** Config and card of a stored adapter, without its tensors. */
 async function peftConfig(files: FileSet): Promise<{ fanInFanOut: boolean }> {
   return parsePeftConfig(await readText(files, ADAPTER_CONFIG, MAX_CONFIG_BYTES, 'ADAPTER_INVALID'));
-}
-
-/** What beside the tensors of another program's adapter means something elsewhere. */
-const PASSED_ON: readonly string[] = ['README.md', ...TOKENIZER_FILES];
-
-function foreignEntries(
-  stored: StoredCheckpoint,
-  read: Awaited<ReturnType<typeof readPeftFolder>>,
-  dtype: AdapterDtype | undefined,
-): FileEntry[] {
-  const { adapter, dtypes, weights, fanInFanOut } = read;
-  const isPeft = weights === ADAPTER_WEIGHTS && (dtype === undefined || dtypes.join() === dtype);
-  const entries = stored.entries();
-  if (isPeft) return entries.filter(({ path }) => !isTrainerFile(path));
-  const converted = peftEntries(adapter, dtype ?? 'F32', { fanInFanOut, revision: null });
-  const others = entries.filter(({ path }) => PASSED_ON.includes(path));
-  return [...converted, ...others].sort((a, b) => compareBytes(a.path, b.path));
 }
 
 /** A Trainer's files lie in a folder named after the step. */
@@ -128,8 +79,7 @@ function inTrainerFolder(stored: StoredCheckpoint): FileEntry[] {
 async function commonParts(
   stored: StoredCheckpoint,
   manifest: Manifest,
-  dtype: AdapterDtype,
-  dataName?: string,
+  dataName: string,
 ): Promise<Omit<AdapterExport, 'adapter' | 'fanInFanOut'>> {
   const files = stored.files();
   const tokenizerFiles = new Map<string, Uint8Array<ArrayBuffer>>();
@@ -145,10 +95,10 @@ async function commonParts(
     optimizer: manifest.optimizer,
     metrics: manifest.metrics,
     determinism: manifest.determinism,
-    dtype,
+    dtype: 'F32',
     tokenizerFiles,
     card: {
-      dataName: dataName ?? null,
+      dataName,
       facts: [
         ['Steps', String(step)],
         ...Object.entries(manifest.metrics).map(([key, value]): [string, string] => [key, String(value)]),

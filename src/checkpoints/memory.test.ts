@@ -51,7 +51,7 @@ async function measured(...args: [mode: string, folder: string, what: string]): 
   return figures;
 }
 
-test.each(['full', 'sampler'])(
+test.each(['full', 'sampler', 'sampler BF16'])(
   'an archive of the kind %s goes out within 32 MB over the size of the adapter alone',
   async (kind) => {
     const { adapterMiB, baselineMiB, peakMiB } = await measured('export', join(folder, 'store'), kind);
@@ -59,11 +59,6 @@ test.each(['full', 'sampler'])(
   },
   120_000,
 );
-
-test('for another dtype the adapter is held, and what the host has not taken back yet', async () => {
-  const figures = await measured('export', join(folder, 'store'), 'sampler BF16');
-  expect(figures.peakMiB - figures.baselineMiB).toBeLessThan(2.5 * figures.adapterMiB);
-}, 120_000);
 
 test('an import takes about five times the adapter, whatever is in the archive besides', async () => {
   const figures = await measured('import', join(folder, 'other'), join(folder, 'large.tar.gz'));

@@ -100,7 +100,26 @@ describe('the other kinds', () => {
     const again = await exported(store, saved?.id ?? '', 'sampler');
     expect(await tarOfEntries(again)).toEqual(await tarOfEntries(entries));
     const half = await exportEntries(await store.open(saved?.id ?? ''), { kind: 'sampler', dtype: 'BF16' });
-    expect((await readAdapter(await archiveOf(half))).dtypes).toEqual(['BF16']);
+    const rounded = await readAdapter(await archiveOf(half));
+    expect(rounded.dtypes).toEqual(['BF16']);
+    expect(half.map(({ path }) => path)).toEqual(entries.map(({ path }) => path));
+    expect(rounded.manifest).toMatchObject({ kind: 'sampler', id: saved?.id });
+    for (const [i, { name, data }] of rounded.adapter.tensors.entries()) {
+      const whole = read.adapter.tensors[i];
+      expect(name).toBe(whole?.name);
+      const bits = new Uint32Array(data.buffer);
+      expect(bits.every((word) => (word & 0xffff) === 0)).toBe(true);
+      for (const [k, value] of data.entries()) {
+        const exact = whole?.data[k] ?? NaN;
+        expect(Math.abs(value - exact)).toBeLessThanOrEqual(2 ** -8 * Math.abs(exact));
+      }
+    }
+    // Half of half is half: what is in this dtype already goes out as it is.
+    const elsewhere = await freshStore();
+    const { checkpoint } = await importCheckpoint(elsewhere, await archiveOf(half));
+    const stored = await elsewhere.open(checkpoint.id);
+    const same = await exportEntries(stored, { kind: 'sampler', dtype: 'BF16' });
+    expect(await tarOfEntries(same)).toEqual(await tarOfEntries(half));
   });
 
   test('a Trainer checkpoint lies in a folder, comes back with its state, and goes out the same', async () => {
