@@ -151,9 +151,10 @@ describe('a real server', () => {
     const plain = { ...datum, lossFnInputs: { targetTokens: row.slice(1) } };
     const norms: number[] = [];
     const losses: number[] = [];
-    for (const pass of ['mean', 'custom', 'callback', 'two'] as const) {
+    for (const pass of ['mean', 'custom', 'callback', 'two', 'masked'] as const) {
       const client = await service.createLoraTrainingClient(baseModel, { rank: 8, seed: 6 });
-      const data = pass === 'two' ? [plain, plain] : [plain];
+      const data =
+        pass === 'two' ? [plain, plain] : pass === 'masked' ? [plain, ...toData(ROWS.slice(1))] : [plain];
       if (pass === 'mean') await client.forwardBackward([datum], 'cross_entropy');
       else if (pass === 'callback') {
         const { metrics } = await client.forwardBackwardCustom(data, (_, lists) => ({
@@ -163,7 +164,7 @@ describe('a real server', () => {
         losses.push(metrics['loss:sum'] ?? NaN);
       } else {
         await client.forwardBackwardCustom(data, (_, lists) => ({
-          loss: ad.neg(ad.sum(ad.concat(lists))),
+          loss: ad.neg(ad.sum(pass === 'masked' ? (lists[0] ?? []) : ad.concat(lists))),
           metrics: { mine: 1 },
         }));
       }
@@ -171,10 +172,12 @@ describe('a real server', () => {
       norms.push(metrics['skyrl.ai/grad_norm'] ?? NaN);
       await client.dispose();
     }
-    const [mean = NaN, custom = NaN, callback = NaN, two = NaN] = norms;
+    const [mean = NaN, custom = NaN, callback = NaN, two = NaN, masked = NaN] = norms;
     expect(Math.abs(custom / (mean * inputs.length) - 1)).toBeLessThan(1e-4);
     expect(callback).toBe(custom);
     expect(losses[0]).toBeGreaterThan(10);
+    // A sequence of another length without a share in the loss changes nothing.
+    expect(Math.abs(masked / custom - 1)).toBeLessThan(1e-4);
     // Twice the same sequence is twice the sum.
     expect(Math.abs(two / (2 * custom) - 1)).toBeLessThan(1e-4);
   });

@@ -43,6 +43,8 @@ import type {
 export interface Turn {
   /** From 1, without gaps. */
   readonly seqId: number;
+  /** The first part of its call, for which a server may hold back the others. */
+  readonly first?: boolean;
   /** Told while the request waits. */
   onQueueState(state: QueueState, reason?: string): void;
 }

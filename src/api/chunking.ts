@@ -36,6 +36,10 @@ export function datumBytes(datum: PreparedDatum): number {
   return Object.values(datum.inputs).reduce((sum, tensor) => sum + tensorBytes(tensor), text);
 }
 
+/** The same for a whole call. */
+export const callBytes = (call: TrainingCall): number =>
+  call.data.reduce((sum, datum) => sum + datumBytes(datum), 0);
+
 /** Ranges [from, to) of datums that fit the limits. A datum larger than the limit travels alone. */
 export function splitBatch(
   data: readonly PreparedDatum[],

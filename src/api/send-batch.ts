@@ -41,7 +41,7 @@ export async function sendBatch(
   const start = (i: number): Promise<SentPart> => {
     const range = ranges[i];
     if (range === undefined) throw new RangeError(`There is no part ${String(i)}.`);
-    return sendOne(send, partOf(call, range), turns.use(firstTurn + i));
+    return sendOne(send, partOf(call, range), turns.use(firstTurn + i, i === 0));
   };
   if (model.limits.parallel && ranges.length > 1) {
     // The server holds the later ones until the first is there, which is therefore sent last.

@@ -10,8 +10,8 @@ import type { QueueState } from './types.ts';
 /** The turns of one call. One that is not used by the end is given back as skipped. */
 export interface ReservedTurns {
   readonly seqIds: readonly number[];
-  /** The i-th turn, marked as used. */
-  use(index: number): Turn;
+  /** The i-th turn, marked as used; `first` where it begins what is sent together. */
+  use(index: number, first?: boolean): Turn;
 }
 
 export interface TurnQueue {
@@ -87,12 +87,12 @@ export function createTurnQueue(options: TurnQueueOptions): TurnQueue {
       const used = new Set<number>();
       const turns: ReservedTurns = {
         seqIds,
-        use: (index) => {
+        use: (index, first = index === 0) => {
           const seqId = seqIds[index];
           if (seqId === undefined)
             throw new RangeError(`There is no turn ${String(index)} of ${String(count)}.`);
           used.add(seqId);
-          return { seqId, onQueueState };
+          return { seqId, first, onQueueState };
         },
       };
       const giveBack = (): void => {

@@ -27,7 +27,6 @@ export const WARNING_CODES = [
   // connection
   'SESSION_MESSAGE',
   'HEARTBEAT_LATE',
-  'SERVER_SLOW',
   // own
   'CHECKPOINT_FILE_LINE',
   'TRACKER_FAILED',

@@ -144,6 +144,7 @@ export function createRemoteBackend(o: RemoteOptions, warnings: WarningSink): Ba
       strict: o.strict ?? false,
       emulateSumLoss: o.emulateSumLoss ?? false,
       contextLength: () => o.contextLength ?? null,
+      dispatch: { training: createLimiter(50_000_000), sampling: createLimiter(10 * 2 ** 20) },
       models,
     };
   };

@@ -6,6 +6,7 @@ import { APIConnectionError } from '../errors.ts';
 import { invalidAnswer, recordOf } from './answer.ts';
 import type { Traits } from './dialect.ts';
 import { pollResult, type PollContext } from './poll.ts';
+import type { Limiter } from '../limiter.ts';
 import type { Session } from './session.ts';
 import type { SnapshotGuard } from './snapshot-guard.ts';
 import { LostConnection, type Request, type Transport } from './transport.ts';
@@ -41,6 +42,8 @@ export interface RemoteContext {
   strict: boolean;
   emulateSumLoss: boolean;
   contextLength: (baseModel: string) => number | null;
+  /** Bytes of training and of sampling requests on their way. */
+  dispatch: { training: Limiter; sampling: Limiter };
   /** Models in training by this backend. */
   models: Set<string>;
 }
@@ -54,17 +57,27 @@ const LOST_FIX = 'The server may or may not have counted it: go on from the last
 export async function submit<T>(
   context: RemoteContext,
   request: Request,
-  o: { turn: Turn | null; repeatable: boolean; accept?: string; decode: (reply: Reply) => T | Promise<T> },
+  o: {
+    turn: Turn | null;
+    repeatable: boolean;
+    accept?: string;
+    /** Room that the request takes while it is sent; null sends at once. */
+    room?: { limiter: Limiter; bytes: number } | null;
+    decode: (reply: Reply) => T | Promise<T>;
+  },
 ): Promise<Accepted<T>> {
   const seqId = o.turn?.seqId ?? null;
   const what = request.path;
   const send = async (): Promise<string> => {
     const mode = o.repeatable ? 'safe' : 'refused-only';
     const retry = { mode, withinSeconds: context.timing.submitSeconds } as const;
-    const reply = await context.transport.request(
-      { ...request, signal: context.poll.signal },
-      seqId === null ? retry : { ...retry, seqId },
-    );
+    const post = (): Promise<Reply> =>
+      context.transport.request(
+        { ...request, signal: context.poll.signal },
+        seqId === null ? retry : { ...retry, seqId },
+      );
+    const { room = null } = o;
+    const reply = await (room === null ? post() : room.limiter.run(post, room.bytes));
     const id = recordOf(what, reply)['request_id'];
     if (typeof id === 'string' && id !== '') return id;
     if (typeof id === 'number') return String(id);

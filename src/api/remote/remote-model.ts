@@ -11,6 +11,7 @@ import type {
   SaveStateRequest,
   Turn,
 } from '../backend.ts';
+import { callBytes } from '../chunking.ts';
 import { crossEntropySurrogate } from '../custom-loss.ts';
 import { BadRequestError } from '../errors.ts';
 import type { FullLoraConfig } from '../parameters.ts';
@@ -137,6 +138,9 @@ export class RemoteModel implements BackendModel {
         turn,
         // A forward pass changes nothing, so it may run twice.
         repeatable: forwardOnly || traits.idempotentSeq,
+        // The first part of a call never waits: a server may hold back those that come before it.
+        room:
+          turn.first === true ? null : { limiter: this.#context.dispatch.training, bytes: callBytes(call) },
         ...(traits.protobuf ? { accept: 'application/x-protobuf, application/json' } : {}),
         decode: (reply) => decodePass(this.#context, kind, reply, call),
       },

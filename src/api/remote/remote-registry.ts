@@ -4,7 +4,7 @@ import type { BackendRegistry, Download, ServiceRequest } from '../backend.ts';
 import { NotFoundError } from '../errors.ts';
 import { CheckpointNotFoundError, UnsupportedFeatureError } from '../own-errors.ts';
 import { formatPath, kindOf, type ParsedCheckpointPath } from '../paths.ts';
-import type { Checkpoint, TrainingRunsResponse, WeightsInfoResponse } from '../types.ts';
+import type { Checkpoint, TrainingRun, TrainingRunsResponse, WeightsInfoResponse } from '../types.ts';
 import { errorOfReply, invalidAnswer, type Reply } from './answer.ts';
 import { pollResult } from './poll.ts';
 import type { RemoteContext } from './remote-context.ts';
@@ -36,9 +36,12 @@ export function createRemoteRegistry(context: () => Promise<RemoteContext>): Bac
   const routeOf = (path: ParsedCheckpointPath): string =>
     `training_runs/${id(path.runId)}/checkpoints/${kindOf(path.checkpointType)}/${id(path.name)}`;
 
-  const getRun = async (runId: string) => {
-    const { reply } = await call({ method: 'GET', path: `training_runs/${id(runId)}` });
-    return decodeTrainingRun(reply.body, 'training_runs');
+  const getRun = async (runId: string): Promise<TrainingRun> => {
+    const { reply, context: c } = await call({ method: 'GET', path: `training_runs/${id(runId)}` });
+    const run = decodeTrainingRun(reply.body, 'training_runs');
+    // What the server dropped is kept here.
+    const kept = (await c.records.get(runId))?.userMetadata;
+    return kept === undefined || run.userMetadata !== undefined ? run : { ...run, userMetadata: { ...kept } };
   };
 
   const listRuns = async (limit: number, offset: number, extra = ''): Promise<TrainingRunsResponse> => {

@@ -144,6 +144,10 @@ class RemoteSampler implements BackendSampler {
           turn,
           // Drawing again changes nothing.
           repeatable: true,
+          room: {
+            limiter: this.#context.dispatch.sampling,
+            bytes: 4 * (ModelInput.length({ chunks: request.prompt }) ?? 0),
+          },
           ...(traits.dialect === 'skyrl' ? {} : { accept: 'application/x-protobuf, application/json' }),
           decode: (reply) => this.#decode(reply, request, weights),
         },
