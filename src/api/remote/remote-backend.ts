@@ -7,6 +7,7 @@ import type {
   ModelSpec,
   SamplerSource,
 } from '../backend.ts';
+import { sleep } from '../backoff.ts';
 import type { CapabilityReport } from '../capabilities.ts';
 import { BadRequestError } from '../errors.ts';
 import { createLimiter } from '../limiter.ts';
@@ -90,7 +91,7 @@ export function createRemoteBackend(o: RemoteOptions, warnings: WarningSink): Ba
     get: (key) => kept.get(key),
     set: (key, record) => void kept.set(key, record),
   };
-  const models = new Set<string>();
+  const models: RemoteContext['models'] = new Map();
   const guard = createSnapshotGuard();
   const dialectWanted = o.dialect ?? 'auto';
   let session: Session | null = null;
@@ -201,6 +202,9 @@ export function createRemoteBackend(o: RemoteOptions, warnings: WarningSink): Ba
     close: async () => {
       if (closing.signal.aborted) return;
       const opened = await opening?.catch(() => null);
+      // What was accepted is finished and the slots are freed, within a limit: a server that is gone frees them itself.
+      const ending = Promise.allSettled([...models.values()].map((unload) => unload()));
+      await Promise.race([ending, sleep(timing.closeSeconds, closing.signal)]);
       session?.end();
       if (opened !== null && opened !== undefined && opened.traits.dialect === 'tinker') {
         await transport

@@ -44,8 +44,8 @@ export interface RemoteContext {
   contextLength: (baseModel: string) => number | null;
   /** Bytes of training and of sampling requests on their way. */
   dispatch: { training: Limiter; sampling: Limiter };
-  /** Models in training by this backend. */
-  models: Set<string>;
+  /** Models in training by this backend; what ends them. */
+  models: Map<string, () => Promise<void>>;
 }
 
 const LOST_FIX = 'The server may or may not have counted it: go on from the last checkpoint.';

@@ -71,7 +71,7 @@ export class RemoteModel implements BackendModel {
     this.limits = context.traits.limits;
     this.#remake = o.remake;
     this.#used = o.firstSeqId > 1;
-    context.models.add(o.runId);
+    context.models.set(o.runId, () => this.unload());
     context.guard.track(o.runId);
   }
 
@@ -211,7 +211,7 @@ export class RemoteModel implements BackendModel {
     let fresh: string | null = null;
     try {
       fresh = await this.#remake();
-      models.add(fresh);
+      models.set(fresh, () => this.unload());
       const { requestId, result } = await loadRemote(this.#context, fresh, request, 1, turn);
       const loaded = await result;
       const former = this.runId;

@@ -101,6 +101,7 @@ export const FAST: Partial<Timing> = {
   minPollGap: 0.005,
   heartbeatSeconds: 0.05,
   archiveWaitSeconds: 0.01,
+  closeSeconds: 1,
   billingPollSeconds: 0.01,
 };
 

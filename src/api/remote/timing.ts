@@ -21,6 +21,8 @@ export interface Timing {
   billingPollSeconds: number;
   archiveWaitSeconds: number;
   archiveAttempts: number;
+  /** How long closing waits for results and for slots to be freed. */
+  closeSeconds: number;
   /** Least time from one poll to the next when the server answers at once. */
   minPollGap: number;
 }
@@ -40,5 +42,6 @@ export const DEFAULT_TIMING: Timing = {
   billingPollSeconds: 5,
   archiveWaitSeconds: 30,
   archiveAttempts: 6,
+  closeSeconds: 30,
   minPollGap: 0.1,
 };
