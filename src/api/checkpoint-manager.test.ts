@@ -202,7 +202,9 @@ describe('a manager', () => {
     expect((await manager.getLatestCheckpoint())?.name).toBe('auto_checkpoint_3500');
     expect(checkpoint).toHaveBeenCalledTimes(7);
     await manager.maybeSave(3501, { metrics: { loss: 1 } });
-    await expect.poll(() => warnings.map(({ code }) => code)).toEqual(['TRACKER_FAILED']);
+    await expect
+      .poll(() => warnings.map(({ code }) => code), { timeout: 20_000 })
+      .toEqual(['TRACKER_FAILED']);
   });
 
   it('refuses what it cannot do', async () => {

@@ -4,6 +4,7 @@ import type { ClientHost } from './client-host.ts';
 import { BaseModelMismatchError } from './own-errors.ts';
 import { checkLora } from './parameters.ts';
 import { parseCheckpointPath } from './paths.ts';
+import { resolveKind } from './resolve-kind.ts';
 import { TrainingClient } from './training-client.ts';
 
 export interface OpenFromStateOptions {
@@ -21,7 +22,7 @@ export async function openFromState(
   options: OpenFromStateOptions,
 ): Promise<TrainingClient> {
   const { backend } = host;
-  const parsed = parseCheckpointPath(path, { assume: 'training' });
+  const parsed = await resolveKind(backend.registry, parseCheckpointPath(path, { assume: 'training' }));
   const token = options.weightsAccessToken ?? null;
   const info = await backend.registry.weightsInfo(parsed, token);
   if (options.baseModel !== undefined && options.baseModel !== info.baseModel) {

@@ -16,6 +16,7 @@ import {
   type PathScheme,
 } from './paths.ts';
 import { promoteCheckpoint, promoteLatest, type LegacyPromotion, type PromoteOptions } from './promote.ts';
+import { resolveKind } from './resolve-kind.ts';
 import { callSite } from './warnings.ts';
 import type {
   Checkpoint,
@@ -81,7 +82,8 @@ export class RestClient {
     assume: 'training' | 'sampler' = 'sampler',
   ): ApiFuture<T> {
     const parsed = attempt(() => parseCheckpointPath(path, { assume }));
-    return parsed.ok ? this.#call((registry) => work(registry, parsed.value)) : rejected(parsed.error);
+    if (!parsed.ok) return rejected(parsed.error);
+    return this.#call(async (registry) => work(registry, await resolveKind(registry, parsed.value)));
   }
 
   #onId<T>(

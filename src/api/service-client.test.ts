@@ -162,6 +162,28 @@ describe('a service', () => {
   });
 });
 
+describe('paths that do not say their kind', () => {
+  it('mean what the call needs, and the other kind where only that is there', async () => {
+    const { service, client, rest } = await setUp();
+    await client.saveState('both');
+    await client.saveWeightsForSampler('both');
+    await client.saveWeightsForSampler('only-sampler');
+    const run = client.runId;
+    expect((await service.createTrainingClientFromState(`bios://${run}/both`)).baseModel).toBe('bigram');
+    expect((await service.createSamplingClient({ modelPath: `bios://${run}/both` })).snapshot).toContain(
+      '/sampler_weights/both',
+    );
+    expect((await client.loadState('only-sampler')).path).toBe(
+      `lorikeet://${run}/sampler_weights/only-sampler`,
+    );
+    await rest.deleteCheckpointFromPath(`bios://${run}/both`);
+    expect(await client.listCheckpoints()).toEqual(['both']);
+    await rest.deleteCheckpointFromPath(`bios://${run}/both`);
+    expect(await client.listCheckpoints()).toEqual([]);
+    await expect(client.loadState('both')).rejects.toBeInstanceOf(CheckpointNotFoundError);
+  });
+});
+
 describe('promotion', () => {
   it('checks the id, the row and the base before anything is written', async () => {
     const { backend, service, client, rest } = await setUp();

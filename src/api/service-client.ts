@@ -15,6 +15,7 @@ import { parseCheckpointPath } from './paths.ts';
 import { promoteCheckpoint, type PromoteArguments } from './promote.ts';
 import { ReferenceClient } from './reference-client.ts';
 import { createRemoteBackend, type RemoteOptions } from './remote/remote-backend.ts';
+import { resolveKind } from './resolve-kind.ts';
 import { RestClient } from './rest-client.ts';
 import { SamplingClient } from './sampling-client.ts';
 import { TrainingClient } from './training-client.ts';
@@ -105,8 +106,13 @@ export class ServiceClient {
         tokenizer: options.tokenizer ?? null,
         retry: options.retry ?? {},
         openFromState: (path, o) => openFromState(host, path, o),
-        openSampler: async (source, retry) =>
-          new SamplingClient(host, await backend.createSampler(source), retry),
+        openSampler: async (given, retry) => {
+          const source =
+            'modelPath' in given
+              ? { modelPath: await resolveKind(backend.registry, given.modelPath) }
+              : given;
+          return new SamplingClient(host, await backend.createSampler(source), retry);
+        },
       };
       return host;
     });

@@ -14,6 +14,7 @@ import type { ModelInput } from './model-input.ts';
 import { checkName } from './names.ts';
 import { checkAdam, checkMetadata, checkTtl } from './parameters.ts';
 import { parseCheckpointPath, resolveCheckpointPath } from './paths.ts';
+import { resolveKind } from './resolve-kind.ts';
 import type { SampleOptions, SamplingClient } from './sampling-client.ts';
 import { prepareTrainingCall } from './training-call.ts';
 import { TrainingCore } from './training-core.ts';
@@ -341,7 +342,8 @@ export class TrainingClient {
       if (loopState !== undefined) this.loopState = loopState;
       if (metadata !== undefined) this.metadata = metadata;
     };
-    return this.#core.load(request, onLoaded, options);
+    const { registry } = this.#host.backend;
+    return this.#core.load(request, (given) => resolveKind(registry, given), onLoaded, options);
   }
 
   #saveSampler<T>(

@@ -183,11 +183,12 @@ export class TrainingCore {
 
   load(
     request: LoadRequest,
+    resolve: (path: LoadRequest['path']) => Promise<LoadRequest['path']>,
     onLoaded: (loaded: LoadWeightsResponse) => void,
     options: WaitOptions,
   ): ApiFuture<LoadWeightsResponse> {
     const send = async (turns: ReservedTurns): Promise<Sent<LoadWeightsResponse>> => {
-      const accepted = await this.model.load(request, turns.use(0));
+      const accepted = await this.model.load({ ...request, path: await resolve(request.path) }, turns.use(0));
       const result = accepted.result.then((loaded) => {
         if (!request.optimizer) this.steps = 0;
         onLoaded(loaded);

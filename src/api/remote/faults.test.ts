@@ -82,7 +82,7 @@ describe('polling', () => {
     const { error, ms } = await failure(client.forward(dataOf(OLDER, 20), 'cross_entropy'));
     expect(error).toBeInstanceOf(InternalServerError);
     expect(error).toMatchObject({ requestId: '2', seqId: 1 });
-    expect(ms).toBeLessThan(3000);
+    expect(ms).toBeLessThan(15_000);
     server.fault = null;
     expect((await client.forward(dataOf(OLDER, 20), 'cross_entropy')).lossFnOutputs).toHaveLength(2);
   });
@@ -223,7 +223,7 @@ describe('saves', () => {
     const { error, ms } = await failure(client.saveState('step-0001'));
     expect(error).toBeInstanceOf(APIConnectionError);
     expect(server.seen.filter((s) => s.path.endsWith('save_weights'))).toHaveLength(2);
-    expect(ms).toBeLessThan(3000);
+    expect(ms).toBeLessThan(15_000);
   });
 });
 
@@ -294,7 +294,7 @@ describe('a server that misbehaves', () => {
       i % 2 === 0 ? client.forward(data, 'cross_entropy') : client.optimStep(),
     );
     const outcomes = await Promise.allSettled<unknown>(calls);
-    expect(performance.now() - from).toBeLessThan(20_000);
+    expect(performance.now() - from).toBeLessThan(60_000);
     const kinds = new Set(
       outcomes.map((o) => (o.status === 'rejected' ? (o.reason as Error).name : 'resolved')),
     );
@@ -310,7 +310,7 @@ describe('a server that misbehaves', () => {
       client.forward(dataOf(NEWER, 20), 'cross_entropy', null, { timeout: 0.2 }),
     );
     expect(error).toBeInstanceOf(APITimeoutError);
-    expect(ms).toBeLessThan(1500);
+    expect(ms).toBeLessThan(8000);
   });
 
   it('that answers 429 to samples is asked more slowly', async () => {
@@ -338,7 +338,7 @@ describe('a server that misbehaves', () => {
     expect(error).toBeInstanceOf(APIConnectionError);
     expect(error).toBeInstanceOf(LorikeetError);
     expect((error as Error).message).toMatch(/cannot be reached/);
-    expect(ms).toBeLessThan(3000);
+    expect(ms).toBeLessThan(15_000);
     await service.close();
   });
 
@@ -359,9 +359,9 @@ describe('the session', () => {
     });
     await firstClient(service);
     const beats = (): number => server.seen.filter((s) => s.path.endsWith('session_heartbeat')).length;
-    await expect.poll(beats).toBeGreaterThan(2);
+    await expect.poll(beats, { timeout: 20_000 }).toBeGreaterThan(2);
     server.fault = ({ path }) => (path === 'session_heartbeat' ? { status: 404 } : null);
-    await expect.poll(codes).toContain('HEARTBEAT_LATE');
+    await expect.poll(codes, { timeout: 20_000 }).toContain('HEARTBEAT_LATE');
     await service.close();
     const after = beats();
     await new Promise((resolve) => setTimeout(resolve, 80));
