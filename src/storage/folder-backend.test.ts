@@ -14,7 +14,7 @@ beforeEach(async () => {
 });
 afterEach(() => rm(dir, { recursive: true, force: true }));
 
-it('lists a thousand checkpoints in a time that an empty list gives the measure of', async () => {
+it('132: lists a thousand checkpoints in a time that an empty list gives the measure of', async () => {
   const { empty, full } = await timeListing(
     { backend: () => openFolderBackend(join(dir, 'empty')) },
     { backend: () => openFolderBackend(join(dir, 'full')) },

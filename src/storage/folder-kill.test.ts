@@ -48,7 +48,7 @@ function runUntilKilled(args: string[], afterMs: number | null): Promise<{ lines
 }
 
 it(
-  `loses nothing and shows nothing half over ${String(KILLS)} kills in the middle of its work`,
+  `120: loses nothing and shows nothing half over ${String(KILLS)} kills in the middle of its work`,
   async () => {
     const dir = join(folder, 'store');
     const home = { backend: () => openFolderBackend(dir) };

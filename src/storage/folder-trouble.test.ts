@@ -87,16 +87,45 @@ async function failEach(code: string): Promise<string[]> {
 }
 
 describe('a disk in trouble', () => {
-  it('keeps the previous checkpoint when the disk is full at any change of a save', async () => {
+  it('119: keeps the previous checkpoint when the disk is full at any change of a save', async () => {
     const codes = await failEach('ENOSPC');
     expect(new Set(codes)).toEqual(new Set(['STORE_FULL', 'no error']));
     expect(codes.lastIndexOf('STORE_FULL')).toBeGreaterThan(10);
   });
 
-  it('keeps it when the disk fails at any change of a save', async () => {
+  it('122: keeps it when the disk fails at any change of a save', async () => {
     const codes = await failEach('EIO');
     expect(new Set(codes)).toEqual(new Set(['STORE_FAILED', 'no error']));
     expect(codes.lastIndexOf('STORE_FAILED')).toBeGreaterThan(20);
+  });
+
+  it('119: says so when the disk is full while a store is made, and opens one that is there', async () => {
+    const faults = failing('ENOSPC');
+    const open = () => openFolderBackend(dir, { files: faults.files });
+    faults.startAt(Infinity);
+    await open();
+    const changes = faults.stop();
+    expect(changes).toBeGreaterThan(6);
+    for (let n = 1; n <= changes; n++) {
+      await rm(dir, { recursive: true });
+      faults.startAt(n);
+      expect([n, await codeOf(open)]).toEqual([n, 'STORE_FULL']);
+      faults.stop();
+      // 125: what was made before it broke off is no store yet, and becomes one.
+      const { store, writer } = await openRun({ backend: open });
+      await writer.save(testCheckpoint(1));
+      await store.close();
+      expect(await readdir(join(dir, 'tmp'))).toEqual([]);
+    }
+    // Folders that are there need no room.
+    const makeFolder: FileOps['makeFolder'] = (path) => nodeFileOps.makeFolder(path);
+    faults.startAt(1);
+    const backend = await openFolderBackend(dir, { files: { ...faults.files, makeFolder } });
+    const full = await openCheckpointStore(backend, SMALL);
+    const [first] = (await full.list()).items;
+    await sameContent(full, first?.id ?? '', testCheckpoint(1).parts);
+    expect(await codeOf(() => full.createRun({ name: 'more' }))).toBe('STORE_FULL');
+    await full.close();
   });
 
   it('tries again what is busy for a moment', async () => {
@@ -134,7 +163,7 @@ describe('a disk in trouble', () => {
 });
 
 describe('a folder that was tampered with', () => {
-  it('finds every flipped bit of every chunk on the disk', async () => {
+  it('124: finds every flipped bit of every chunk on the disk', async () => {
     const { backend, store, runId, writer } = await openRun({ backend: () => openFolderBackend(dir) });
     const { checkpoint } = await writer.save(testCheckpoint(1));
     let flips = 0;
@@ -156,7 +185,7 @@ describe('a folder that was tampered with', () => {
     expect(flips).toBeGreaterThan(8);
   });
 
-  it('names a record that was changed, lists the others, and sweeps nothing until it is gone', async () => {
+  it('124: names a record that was changed, lists the others, and sweeps nothing until it is gone', async () => {
     const { backend, store, writer } = await openRun({ backend: () => openFolderBackend(dir) });
     const first = (await writer.save(testCheckpoint(1))).checkpoint;
     const second = (await writer.save(testCheckpoint(2))).checkpoint;
@@ -179,7 +208,7 @@ describe('a folder that was tampered with', () => {
     expect(await looseChunks(backend)).toEqual({ orphans: 0, missing: 0 });
   });
 
-  it('refuses a newer store, a damaged one, a folder of something else, and one that is not there', async () => {
+  it('125: refuses a newer store, a damaged one, a folder of something else, and one that is not there', async () => {
     const open = (path: string, create = true) => codeOf(() => openFolderBackend(path, { create }));
     expect(await open(dir, false)).toBe('FILE_NOT_FOUND');
     expect(await open(dir)).toBe('no error');

@@ -22,7 +22,7 @@ afterAll(async () => {
 });
 
 it(
-  `loses nothing and shows nothing half over ${String(KILLS)} kills of the browser`,
+  `120: loses nothing and shows nothing half over ${String(KILLS)} kills of the browser`,
   async () => {
     const ledger = new KillLedger();
     let cutSaves = 0;

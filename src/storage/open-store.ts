@@ -55,7 +55,7 @@ function findRun(runs: readonly RunRecord[], idOrName: string): RunRecord {
   });
 }
 
-/** What a prune takes away, by the records as they are. */
+/** What a prune takes away, by the records as they are; in the order of saving. */
 function planFor(
   contents: StoreContents,
   runId: string,
@@ -63,7 +63,9 @@ function planFor(
   now: number,
 ): RetentionPlan {
   runOf(contents, runId);
-  const own = contents.checkpoints.filter((checkpoint) => checkpoint.runId === runId);
+  const own = contents.checkpoints
+    .filter((checkpoint) => checkpoint.runId === runId)
+    .sort((a, b) => a.sequence - b.sequence);
   const others = contents.checkpoints.filter((checkpoint) => checkpoint.runId !== runId);
   return planRetention(own, policy, now, others);
 }

@@ -84,7 +84,7 @@ describe('planRetention', () => {
     expect(goes(checkpoints, { keepLatest: 1 })).toEqual([1, 2, 5, 6]);
   });
 
-  it('keeps the last that was read back when newer ones were not', () => {
+  it('128: keeps the last that was read back when newer ones were not, and all that are pinned', () => {
     const checkpoints = many(4, (i) => (i > 2 ? { verifiedAt: null } : {}));
     expect(goes(checkpoints, { keepLatest: 1 })).toEqual([]);
     expect(
@@ -210,7 +210,7 @@ function play(events: Event[]): void {
   }
 }
 
-it('never takes away what it promises to keep, whatever happens in whatever order', () => {
+it('128: never takes away what it promises to keep, whatever happens in whatever order', () => {
   fc.assert(
     fc.property(fc.array(event, { minLength: 5, maxLength: 60, size: 'max' }), (events) => play(events)),
     { numRuns: 500 },

@@ -84,7 +84,7 @@ const deleting: StoreCase[] = [
     },
   },
   {
-    name: 'does not delete what is pinned, last, or the base of a delta',
+    name: '128: does not delete what is pinned, last, or the base of a delta',
     run: async (home) => {
       const { backend, store, runId, writer } = await openRun(home);
       const base = (await writer.save(testCheckpoint(1))).checkpoint;
@@ -173,9 +173,56 @@ const deleting: StoreCase[] = [
   },
 ];
 
+const expiring: StoreCase[] = [
+  {
+    name: 'lets go what has expired, by the time that was last asked for, and says before what and how many bytes',
+    run: async (home) => {
+      let now = 1e12;
+      const { store, runId, writer } = await openRun(home, { ...SMALL, now: () => now });
+      const ids: string[] = [];
+      for (const step of [1, 2, 3, 4, 5]) {
+        ids.push((await writer.save(testCheckpoint(step, { ttlSeconds: 100 }))).checkpoint.id);
+      }
+      const [one = '', two = '', three = '', four = '', five = ''] = ids;
+      now += 50_000;
+      same((await store.update(two, { ttlSeconds: null })).expiresAt, null, 'no limit any more');
+      // From now on, not from the saving on.
+      same((await store.update(three, { ttlSeconds: 80 })).expiresAt, new Date(now + 80_000).toISOString());
+      await store.update(four, { ttlSeconds: 1 });
+      await refuses('CHECKPOINT_INVALID', () => store.update(four, { ttlSeconds: -1 }));
+      const going = async () =>
+        (await store.planPrune(runId, {})).remove.map(({ checkpoint, reason }) => [checkpoint.id, reason]);
+      same(await going(), []);
+      now += 1000;
+      same(await going(), [[four, 'expired']], 'sooner than it was');
+      now += 49_000;
+      const plan = await store.planPrune(runId, { keepLatest: 5 });
+      same(
+        plan.remove.map(({ checkpoint, reason }) => [checkpoint.step, reason]),
+        [
+          [1, 'expired'],
+          [4, 'expired'],
+        ],
+      );
+      // The last good one outlives its time; the others are kept by the rule.
+      const kept = plan.keep.find(({ checkpoint }) => checkpoint.id === five);
+      same(kept?.reasons, ['last-good']);
+      const own = plan.remove.reduce((sum, { checkpoint }) => sum + checkpoint.size, 0) - 2 * 1000;
+      same(plan.bytes, own, 'all but the tokenizer, which others share');
+      same((await store.list()).total, 5, 'a plan changes nothing');
+      await store.prune(runId, { keepLatest: 5 });
+      await refuses('CHECKPOINT_NOT_FOUND', () => store.get(one));
+      await store.restore([one]);
+      same((await store.get(one)).expiresAt, null, 'what is brought back does not go again at once');
+      now += 1e9;
+      same(await going(), [[three, 'expired']]);
+    },
+  },
+];
+
 const trouble: StoreCase[] = [
   {
-    name: 'keeps what it has when any write of a save fails, says so with sizes, and saves again after it',
+    name: '119: keeps what it has when any write of a save fails, says so with sizes, and saves again after it',
     run: async (home) => {
       let failAt = Infinity;
       let writes = 0;
@@ -213,7 +260,7 @@ const trouble: StoreCase[] = [
     },
   },
   {
-    name: 'sweeps while others save, and takes nothing of theirs',
+    name: '127: sweeps while others save, and takes nothing of theirs',
     run: async (home) => {
       const { backend, store, writer } = await openRun(home);
       const second = await openCheckpointStore(await home.backend(), SMALL);
@@ -283,4 +330,4 @@ const trouble: StoreCase[] = [
   },
 ];
 
-export const careCases: StoreCase[] = [...deleting, ...trouble];
+export const careCases: StoreCase[] = [...deleting, ...expiring, ...trouble];

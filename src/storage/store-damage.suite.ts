@@ -46,7 +46,7 @@ const DAMAGE: Record<string, (backend: StoreBackend, checkpoint: CheckpointRecor
 };
 
 const damage: StoreCase[] = Object.entries(DAMAGE).map(([what, harm]) => ({
-  name: `finds ${what}, marks the checkpoint, offers the newest good ancestor, and heals on the same content`,
+  name: `124: finds ${what}, marks the checkpoint, offers the newest good ancestor, and heals on the same content`,
   run: async (home) => {
     const { backend, store, runId, writer } = await openRun(home);
     const first = (await writer.save(testCheckpoint(1))).checkpoint;
@@ -75,7 +75,7 @@ const damage: StoreCase[] = Object.entries(DAMAGE).map(([what, harm]) => ({
 
 const starting: StoreCase[] = [
   {
-    name: 'marks at the start what misses bytes, and sweeps what belongs to nobody',
+    name: '124, 127: marks at the start what misses bytes, and sweeps what belongs to nobody',
     run: async (home) => {
       const { backend, store, runId, writer } = await openRun(home);
       const { checkpoint } = await writer.save(testCheckpoint(1));
@@ -103,7 +103,7 @@ const starting: StoreCase[] = [
     },
   },
   {
-    name: 'leaves records of a newer version alone, and everything that they may need',
+    name: '125: leaves records of a newer version alone, and everything that they may need',
     run: async (home) => {
       const { backend, store, writer } = await openRun(home);
       const { checkpoint } = await writer.save(testCheckpoint(1));
@@ -120,7 +120,7 @@ const starting: StoreCase[] = [
     },
   },
   {
-    name: 'tells a store that was wiped from one that is new',
+    name: '129: tells a store that was wiped from one that is new',
     run: async (home) => {
       let text: string | null = null;
       const sentinel = { read: () => text, write: (next: string) => (text = next) };

@@ -67,7 +67,7 @@ const saving: StoreCase[] = [
     },
   },
   {
-    name: 'keeps an imported archive to the byte, and hands it out as a PEFT folder',
+    name: '131: keeps an imported archive to the byte, and hands it out as a PEFT folder',
     run: async (home) => {
       const { store, writer } = await openRun(home);
       const entries = await archiveEntries(testFullExport());
@@ -167,10 +167,20 @@ const saving: StoreCase[] = [
 
 const naming: StoreCase[] = [
   {
-    name: 'refuses names that could not be paths, names that are taken, and figures that are none',
+    name: '126: refuses names that could not be paths, names that are taken, and figures that are none',
     run: async (home) => {
       const { store, writer } = await openRun(home);
-      for (const name of ['', 'a/b', '../x', 'ab\u{1F600}', 'x'.repeat(256), 'a b', 'step\n1', 'a\\b']) {
+      for (const name of [
+        '',
+        'a/b',
+        '../x',
+        'ab\u{1F600}',
+        'x'.repeat(256),
+        'x'.repeat(500),
+        'a b',
+        'step\n1',
+        'a\\b',
+      ]) {
         await refuses('CHECKPOINT_NAME', () => writer.save(testCheckpoint(1, { name })));
       }
       await writer.save(testCheckpoint(1, { name: 'x'.repeat(255) }));
@@ -247,7 +257,7 @@ const naming: StoreCase[] = [
     },
   },
   {
-    name: 'keeps the order of saving when the clock goes back',
+    name: '126: keeps the order of saving when the clock goes back',
     run: async (home) => {
       let now = Date.parse('2026-11-21T12:00:00Z');
       const { store, runId, writer } = await openRun(home, { ...SMALL, now: () => now });

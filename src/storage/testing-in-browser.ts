@@ -4,6 +4,7 @@ import { codeOf } from '../formats/testing.ts';
 import type { StoreBackend } from './backend.ts';
 import type { CheckpointStore, RunWriter } from './checkpoint-store.ts';
 import { openIndexedDbBackend, type IndexedDbOptions } from './indexeddb-backend.ts';
+import { DB_VERSION } from './indexeddb-connection.ts';
 import { openCheckpointStore } from './open-store.ts';
 import { careCases } from './store-care.suite.ts';
 import { damageCases } from './store-damage.suite.ts';
@@ -68,6 +69,43 @@ function openRaw(name: string, version: number, keep: boolean): Promise<number> 
 }
 let kept: IDBDatabase | null = null;
 
+/** Begins to change the layout of a new database, and never comes to an end with it. */
+function halfUpgrade(name: string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const request = indexedDB.open(name, DB_VERSION);
+    request.onerror = () => reject(request.error ?? new Error('open failed'));
+    request.onupgradeneeded = () => {
+      const db = request.result;
+      db.createObjectStore('meta');
+      const runs = db.createObjectStore('runs', { keyPath: 'id' });
+      // A transaction lives as long as it has something to do.
+      const next = (): void => {
+        runs.put({ id: 'x', text: 'x'.repeat(1000) }).onsuccess = next;
+      };
+      next();
+      resolve();
+    };
+  });
+}
+
+/** Whether a store can be opened here, and what its last page left behind. */
+async function openAndList(name: string) {
+  const sentinel = {
+    read: () => localStorage.getItem(name),
+    write: (text: string) => localStorage.setItem(name, text),
+  };
+  try {
+    const backend = await openIndexedDbBackend({ name });
+    const store = await openCheckpointStore(backend, { ...SMALL, sentinel });
+    const names = (await store.list()).items.map((item) => item.name);
+    const { lost } = store.start;
+    await store.close();
+    return { code: 'no error', names, lost };
+  } catch (error) {
+    return { ...toErrorFields(error), names: [], lost: null };
+  }
+}
+
 /** A connection of an old version that does not let go: ours must give up, and work once it is gone. */
 async function oldTabBlocks(name: string) {
   await openRaw(name, 1, true);
@@ -75,11 +113,12 @@ async function oldTabBlocks(name: string) {
   const open = () =>
     openIndexedDbBackend({ name, openTimeoutMs: 400, onNotice: (notice) => notices.push(notice) });
   const start = performance.now();
-  const code = await codeOf(open);
+  // A third tab gets no event at all: only its own clock helps it.
+  const [code, third] = await Promise.all([codeOf(open), codeOf(open)]);
   const ms = performance.now() - start;
   kept?.close();
   const backend = await open();
-  return { code, ms, notices, opened: backend.meta.dbId !== '' };
+  return { code, third, ms, notices, opened: backend.meta.dbId !== '' };
 }
 
 /** Another tab brings a newer layout in the middle of a save: the save ends well, then this one lets go. */
@@ -199,6 +238,8 @@ export const inBrowser = {
   listed,
   notices: () => held?.notices ?? [],
   openRaw,
+  halfUpgrade,
+  openAndList,
   oldTabBlocks,
   newTabUpgrades,
   losesConnection,
