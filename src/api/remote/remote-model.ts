@@ -152,6 +152,10 @@ export class RemoteModel implements BackendModel {
     return this.#inTurn(turn, async (seq) => {
       const { traits, guard } = this.#context;
       noticeOptimizer(this.#context, request, turn.seqId);
+      if (this.#gradient === null) {
+        const message = 'optimStep was called without a forwardBackward before it: the gradient is zero.';
+        this.#context.warnings.once({ code: 'NO_GRADIENT', message }, this.runId);
+      }
       await guard.beforeChange(this.runId);
       this.#gradient = null;
       const accepted = await submit(

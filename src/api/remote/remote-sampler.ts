@@ -153,6 +153,15 @@ class RemoteSampler implements BackendSampler {
         },
       );
     if (!traits.skyrlJax || weights.snapshot === null) return send();
+    if (weights.runId !== null && !guard.tracks(weights.runId)) {
+      this.#context.warnings.once(
+        {
+          code: 'SAMPLING_LOADS_WEIGHTS',
+          message: `SkyRL loads ${weights.snapshot} into the slot of its model to sample: a program that trains ${weights.runId} at this time would lose its weights.`,
+        },
+        weights.runId,
+      );
+    }
     // Guarded until the result is there: only then has the server used the weights.
     let accept: (accepted: Accepted<SampleResponse>) => void = () => undefined;
     let refuse: (error: unknown) => void = () => undefined;

@@ -23,6 +23,8 @@ describe.each(VERSIONS)('sampling on %s', (version) => {
     // The server gives one less than there are tokens.
     expect(promptLogprobs).toEqual([null, ...recorded]);
     expect(codes()).toContain('PROMPT_LOGPROBS_SHIFTED');
+    // Nobody trains that model here, but somebody else might.
+    expect(codes()).toContain('SAMPLING_LOADS_WEIGHTS');
   });
 
   it('draws from the base model', async () => {
@@ -65,12 +67,13 @@ describe.each(VERSIONS)('sampling on %s', (version) => {
   });
 
   it('never lets a sample overwrite the weights being trained', async () => {
-    const { service, server } = await setUp(version);
+    const { service, server, codes } = await setUp(version);
     const client = await firstClient(service);
     const { path } = await client.saveWeightsForSampler('s1');
     const sampler = await client.createSamplingClient(path);
     // Of the weights as they are: safe.
     await sampler.sample(PROMPT, GREEDY);
+    expect(codes()).not.toContain('SAMPLING_LOADS_WEIGHTS');
     await client.forwardBackward(dataOf(version, 24), 'cross_entropy');
     await client.optimStep({ learningRate: 0.01 });
     const before = server.seen.filter((s) => s.path.endsWith('asample')).length;

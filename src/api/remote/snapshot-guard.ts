@@ -9,6 +9,8 @@ export interface SnapshotGuard {
   /** A model is in training from now on, in this program. */
   track(runId: string): void;
   forget(runId: string): void;
+  /** Whether the model is in training here. */
+  tracks(runId: string): boolean;
   /** A snapshot was taken of the weights as they are. */
   saved(runId: string, snapshot: string): void;
   /** A snapshot without a name is known by its session once the save is done. */
@@ -35,6 +37,7 @@ export function createSnapshotGuard(): SnapshotGuard {
       live.delete(runId);
       for (const [snapshot, of] of snapshots) if (of.runId === runId) snapshots.delete(snapshot);
     },
+    tracks: (runId) => live.has(runId),
     saved: (runId, snapshot) => {
       const model = live.get(runId);
       if (model !== undefined) snapshots.set(snapshot, { runId, version: model.version });
