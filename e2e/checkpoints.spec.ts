@@ -158,6 +158,11 @@ test('checkpoints are changed, compared, taken out, deleted, brought back and dr
   await expect(look).toContainText('with everything to resume');
   await press(page, 'Add to the list');
   await expect(kept).toContainText('final was there already, with the same content.');
+
+  await press(page, 'Check that resuming is exact');
+  await expect(kept).toContainText(/Equal: all [\d,]+ numbers after 8 steps are the same, bit for bit\./, {
+    timeout: 200_000,
+  });
 });
 
 test('a second tab sees the run that trains in the first, and cannot write it; when that is closed it can', async ({
