@@ -29,10 +29,13 @@ async function whereThereIsRoom(work: Promise<void>): Promise<void> {
   });
 }
 
-/** Marks the checkpoints whose chunks are not all there. */
-async function markMissing(backend: StoreBackend, now: () => number): Promise<CheckpointRecord[]> {
-  // Records first: a chunk of a checkpoint that is committed later than this need not be in the list.
-  const { checkpoints } = await backend.contents();
+/** Marks those of the checkpoints whose chunks are not all there. The records must have been read before this. */
+async function markMissing(
+  backend: StoreBackend,
+  checkpoints: readonly CheckpointRecord[],
+  now: () => number,
+): Promise<CheckpointRecord[]> {
+  // A chunk of a checkpoint that was committed after the records were read need not be in the list.
   const stored = await backend.listChunks();
   const problems = new Map<string, string>();
   for (const checkpoint of checkpoints) {
@@ -87,8 +90,8 @@ export async function startStore(
     }),
   );
   const swept = await collectGarbage(backend, { wait: false });
-  const damaged = await markMissing(backend, now);
   const { unreadable, checkpoints } = await backend.contents();
+  const damaged = await markMissing(backend, checkpoints, now);
   const newest = checkpoints.reduce<CheckpointRecord | null>(
     (best, other) => (best === null || other.createdAt > best.createdAt ? other : best),
     null,

@@ -1,5 +1,8 @@
 /** What every home of the store must do: deletion, the bin, sweeping, failing writes, finding. */
-import { codeOf } from '../formats/testing.ts';
+import { archiveEntries } from '../formats/archive-write.ts';
+import { sha256Hex } from '../formats/sha256.ts';
+import { tarOfEntries, testFullExport } from '../formats/testing-export.ts';
+import { codeOf, collect } from '../formats/testing.ts';
 import { storeFull } from './full.ts';
 import { openCheckpointStore } from './open-store.ts';
 import {
@@ -292,6 +295,37 @@ const trouble: StoreCase[] = [
       same(items.length, 12);
       for (const { id } of items) same((await store.verify(id)).damage, null);
       await store.collectGarbage();
+      same(await looseChunks(backend), { orphans: 0, missing: 0 });
+    },
+  },
+  {
+    name: '131: takes an import while another run is saved, and gives out the same bytes; a reader may give up',
+    run: async (home) => {
+      const { backend, store, runId, writer } = await openRun(home);
+      const entries = await archiveEntries(testFullExport());
+      const wanted = sha256Hex(await tarOfEntries(entries));
+      const [first, ...parts] = entries;
+      const manifest = first === undefined ? '' : new TextDecoder().decode(await collect(first.chunks()));
+      const other = await store.openRun((await store.createRun({ name: 'imports' })).id);
+      if (!other.writable) throw new Error(other.reason);
+      const work: Promise<unknown>[] = [];
+      const imports: Promise<string>[] = [];
+      for (let step = 1; step <= 4; step++) {
+        work.push(writer.save(testCheckpoint(step)));
+        const name = `from-afar-${String(step)}`;
+        const input = { name, step: 10, kind: 'full', trigger: 'import', parts, manifest } as const;
+        imports.push(other.save(input).then(({ checkpoint }) => checkpoint.id));
+      }
+      await Promise.all(work);
+      for (const id of await Promise.all(imports)) {
+        const stored = await store.open(id);
+        for await (const chunk of stored.entries()[1]?.chunks() ?? []) {
+          isTrue(chunk.byteLength > 0, 'the first piece, and no more of them');
+          break;
+        }
+        same(sha256Hex(await tarOfEntries(stored.entries())), wanted);
+      }
+      same((await store.list({ runId })).total, 4);
       same(await looseChunks(backend), { orphans: 0, missing: 0 });
     },
   },
