@@ -1,4 +1,4 @@
-// The long form of the kill tests: 300 kills of a saving program in Node, 60 of the whole browser. Takes about an hour.
+// The long form of the kill tests: 300 kills of a saving program in Node, 60 of the whole browser. Takes about a quarter of an hour.
 import { join } from 'node:path';
 import { ensureChromium } from './lib/chromium.mjs';
 import { ensurePackages } from './lib/install.mjs';
