@@ -10,7 +10,7 @@ test('a run that loses its GPU says so, and the next one trains', async ({ page,
   await expect(status(page)).toHaveText('Failed.');
   const note = section(page, 'Training').getByRole('alert');
   await expect(note).toContainText('GPU_LOST');
-  await expect(note).toContainText('Start training again');
+  await expect(note).toContainText('Resume the run from its last checkpoint, or start again');
 
   await setSteps(page, 2);
   await press(page, 'Start training');

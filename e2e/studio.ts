@@ -43,7 +43,7 @@ export async function statedStep(page: Page): Promise<number> {
 /** Step and evaluation loss, where there is one, out of the curve's table. */
 export async function evaluations(page: Page): Promise<Map<number, number>> {
   await page.getByText('View as table').click();
-  const table = page.getByRole('table', { name: 'Loss by step' });
+  const table = section(page, 'Loss by step').getByRole('table');
   await expect(table).toBeVisible();
   const rows = await table.getByRole('row').all();
   const found = new Map<number, number>();
