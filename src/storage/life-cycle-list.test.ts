@@ -2,7 +2,7 @@
 import { readFile, readdir } from 'node:fs/promises';
 import { expect, it } from 'vitest';
 
-/** Names of tests that begin with numbers: `it('123, 125: ...`, `name: '119: ...`, `.each(...)('122: ...`. */
+/** The numbers before the colon of a test's name, after `it(`, `.each(...)(` or `name:`. */
 const NUMBERED = /(?:\(|name:)\s*['`](\d{3}(?:, \d{3})*): /g;
 
 /** What ends in the training loop or in an archive and is tested there, besides what the store does about it. */
