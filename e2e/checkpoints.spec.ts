@@ -174,8 +174,14 @@ test('a second tab sees the run that trains in the first, and cannot write it; w
   await first.getByLabel('Number of steps').fill('500');
   await press(first, 'Start training');
   await expect(list(first).filter({ hasText: 'step-000002' })).toBeVisible({ timeout: 200_000 });
+  // Held, so that its newest checkpoint stays the newest: from an earlier one the second tab would make a fork.
+  await press(first, 'Pause');
+  await expect(status(first)).toHaveText(/^Paused at step/);
   await second.goto('/');
-  await second.getByRole('button', { name: 'Resume from step-000002' }).click();
+  await second
+    .getByRole('button', { name: /^Resume from/ })
+    .first()
+    .click();
   await expect(
     section(second, 'Training')
       .or(section(second, 'Checkpoints'))
