@@ -142,7 +142,7 @@ async function startServer(model) {
   for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => process.exit(1));
   const url = `http://127.0.0.1:${port}`;
   for (let waited = 0; !(await isUp(url)); waited++) {
-    if (child.exitCode !== null || waited > 180)
+    if (child.exitCode !== null || child.signalCode !== null || waited > 180)
       throw new Error(`SkyRL did not start; see ${join(HOME, 'server.log')}.`);
     await sleep(1000);
   }
