@@ -54,3 +54,11 @@ export function targetList(option: string): (value: string) => 'all-linear' | st
 export function collect(value: string, earlier: string[]): string[] {
   return [...earlier, value];
 }
+
+/** Reads the name of a run, as it can stand before the slash of `RUN/NAME` and in a command. */
+export function runName(option: string): (value: string) => string {
+  return (value) => {
+    if (/^[A-Za-z0-9._-]{1,255}$/.test(value)) return value;
+    throw wrongOption(option, value, '1 to 255 of the characters A-Z a-z 0-9 . _ -');
+  };
+}

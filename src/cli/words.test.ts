@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { bytes, count, duration, table } from './words.ts';
+import { bytes, columns, count, duration, printable, quoted, table } from './words.ts';
 
 test('counts', () => expect(count(1234567)).toBe('1,234,567'));
 
@@ -24,3 +24,22 @@ test('a table has its values in one column', () => {
     ]),
   ).toBe('a     1\nlong  2\n');
 });
+
+test('columns are as wide as their widest cell, and steer no terminal', () => {
+  expect(
+    columns([
+      ['a', 'bb', ''],
+      ['ccc', '\u001b[31mred\u0007\n', 'd'],
+    ]),
+  ).toBe(`a    bb\nccc  \ufffd[31mred\ufffd\ufffd  d\n`);
+  expect(printable('Zoë \u202e läuft')).toBe('Zoë \ufffd läuft');
+});
+
+test.each([
+  ['lorikeet-runs', 'lorikeet-runs'],
+  ['/a/b.c', '/a/b.c'],
+  ['my runs', "'my runs'"],
+  ["it's", String.raw`'it'\''s'`],
+  ['$HOME', "'$HOME'"],
+  ['', "''"],
+])('a shell takes %j as %s', (word, expected) => expect(quoted(word)).toBe(expected));

@@ -1,7 +1,7 @@
 /** Checkpoints as lines for people, and as plain objects for scripts. */
 import type { Comparison } from '../../checkpoints/compare.ts';
 import type { CheckpointRecord } from '../../storage/records.ts';
-import { bytes, count } from '../words.ts';
+import { bytes, columns, count } from '../words.ts';
 
 /** A record without what only the store needs. */
 export function plain(record: CheckpointRecord) {
@@ -33,23 +33,6 @@ export function plain(record: CheckpointRecord) {
 }
 
 export type PlainCheckpoint = ReturnType<typeof plain>;
-
-/** Columns as wide as their widest cell. */
-function columns(rows: readonly (readonly string[])[]): string {
-  const widths = rows.reduce<number[]>(
-    (most, row) => row.map((cell, i) => Math.max(most[i] ?? 0, cell.length)),
-    [],
-  );
-  return rows
-    .map(
-      (row) =>
-        `${row
-          .map((cell, i) => cell.padEnd(widths[i] ?? 0))
-          .join('  ')
-          .trimEnd()}\n`,
-    )
-    .join('');
-}
 
 function marks({ damage, pinned, kind, deltaRatio, tags, expiresAt }: PlainCheckpoint): string {
   return [

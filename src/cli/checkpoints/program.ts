@@ -3,7 +3,7 @@ import { Option, type Command } from 'commander';
 import type { CommonOptions, StoreOptions } from '../options.ts';
 import { ANY, real, value, whole } from '../program-options.ts';
 import { withStore } from '../program-training.ts';
-import { collect, oneOf } from '../values.ts';
+import { collect, oneOf, runName } from '../values.ts';
 
 export type KeptOptions = Pick<CommonOptions, 'json'> & StoreOptions;
 
@@ -34,7 +34,8 @@ export interface PruneOptions extends KeptOptions {
 export interface ExportOptions extends KeptOptions {
   out: string;
   kind: 'full' | 'sampler' | 'hf-trainer';
-  dtype: 'f32' | 'bf16';
+  /** Default: what it is stored in. */
+  dtype?: 'f32' | 'bf16';
 }
 
 export interface ImportOptions extends KeptOptions {
@@ -120,8 +121,8 @@ export function addCheckpoints(program: Command, run: CheckpointCommands): void 
     .argument('<path>', PATH)
     .argument('<text>', 'the note; empty takes it away')
     .action((path: string, text: string, options: KeptOptions) => run.note(path, text, options));
-  add('rename', 'Give it another name within its run.')
-    .argument('<path>', PATH)
+  add('rename', 'Give a checkpoint another name within its run, or a run another name.')
+    .argument('<path>', 'RUN/NAME, or RUN for the run itself')
     .argument('<name>', 'the new name')
     .action((path: string, name: string, options: KeptOptions) => run.rename(path, name, options));
   add('ttl', 'Set how long it lives from now on.')
@@ -160,15 +161,21 @@ export function addCheckpoints(program: Command, run: CheckpointCommands): void 
         'full',
       ),
     )
-    .addOption(value('--dtype <type>', 'of a sampler: f32 or bf16', oneOf('--dtype', ['f32', 'bf16']), 'f32'))
+    .addOption(
+      value(
+        '--dtype <type>',
+        'of a sampler: f32 or bf16 (default: as stored)',
+        oneOf('--dtype', ['f32', 'bf16']),
+      ),
+    )
     .action((path: string, options: ExportOptions) => run.export(path, options));
   add('import', 'Add an archive or a folder: a checkpoint, a PEFT adapter, a Trainer checkpoint.')
     .argument('<path>', 'archive or folder')
-    .option('--run <name>', 'name of the run, where it makes a new one')
+    .addOption(value('--run <name>', 'name of the run, where it makes a new one', runName('--run')))
     .option('--name <name>', 'instead of its own name')
     .action((path: string, options: ImportOptions) => run.import(path, options));
   add('verify', 'Read every byte back and compare hashes.')
-    .argument('[path]', `${PATH}; without it, everything`)
+    .argument('[path]', 'RUN/NAME, or RUN for all of its checkpoints; without it, everything')
     .action((path: string | undefined, options: KeptOptions) => run.verify(path, options));
   add('compare', 'Figures, settings and weights of two checkpoints side by side.')
     .argument('<a>', PATH)
