@@ -1,27 +1,26 @@
 /** `lorikeet finetune`: checks everything it can, trains, keeps checkpoints, and writes the adapter when all went well. */
 import { randomBytes } from 'node:crypto';
+import { existsSync } from 'node:fs';
 import { version } from '../../package.json';
-import { RunSaver, type SavedEvent } from '../checkpoints/run-saver.ts';
-import { beginRun, continueRun, type OpenedRun } from '../checkpoints/training-run.ts';
-import { finetune as train, type FinetuneResult } from '../engine/index.ts';
-import { StudioError } from '../errors.ts';
+import type { StepMetrics } from '../engine/index.ts';
+import { StudioError, type ErrorFields } from '../errors.ts';
 import { exportRun } from '../run/export-run.ts';
 import { startRun, type Run } from '../run/start-run.ts';
 import type { CheckpointStore } from '../storage/checkpoint-store.ts';
 import { checkTarget } from '../storage/node-fs.ts';
 import { reportData } from './data-report.ts';
-import { resumeNote, startOf, type Start } from './finetune-start.ts';
+import { commandAfter, keepRun, type KeptRun } from './finetune-keep.ts';
+import { promiseOf, startOf, type Start } from './finetune-start.ts';
 import { summaryJson, summaryText, type Finished } from './finetune-summary.ts';
+import { trainRun, type Trained } from './finetune-train.ts';
 import { withGpu, type OpenGpu } from './gpu.ts';
-import { onInterrupt } from './interrupt.ts';
-import { noteFailed, noteSaved, openStore, policyOf, resumeCommand } from './keeping.ts';
+import { openStore } from './keeping.ts';
 import { loadModel } from './load-model.ts';
 import { openMetrics, type MetricsFile } from './metrics-file.ts';
 import type { FinetuneOptions } from './options.ts';
 import { createReporter, type Reporter } from './progress.ts';
-import { writePaths } from './run-source.ts';
 import { writeExport } from './sources.ts';
-import { bytes, count, duration } from './words.ts';
+import { bytes, count } from './words.ts';
 
 /** Runs the command. */
 export async function finetune(options: FinetuneOptions): Promise<void> {
@@ -34,13 +33,13 @@ export async function finetune(options: FinetuneOptions): Promise<void> {
   try {
     const start = await startOf(options, store, report);
     reportData(report, start.data.summary, start.paths.evalData);
-    const metrics = openMetrics(options.metrics);
+    const metrics = openMetrics(options.metrics, 'resume' in start.lora ? start.lora.resume.state.step : 0);
     try {
-      const finished = await withGpu(options.device, report, (gpu) =>
-        trainAndWrite(gpu, { options, report, start, store: options.save ? store : null, metrics }),
-      );
+      const job = { options, report, start, store: options.save ? store : null, metrics };
+      const { finished, lost } = await withGpu(options.device, report, (gpu) => trainAndWrite(gpu, job));
       report.end();
       process.stdout.write(options.json ? summaryJson(finished) : summaryText(finished));
+      if (lost !== null) throw new StudioError(lost);
     } finally {
       metrics.close();
     }
@@ -68,138 +67,123 @@ interface Job {
   metrics: MetricsFile;
 }
 
-async function openRun(store: CheckpointStore, { options, start }: Job): Promise<OpenedRun> {
-  if (start.found !== null) return continueRun(store, start.found);
-  const taken = new Set((await store.runs()).map(({ name }) => name));
-  const stem = (path: string): string => path.replace(/^.*[/\\]/, '').replace(/\.[^.]*$/, '');
-  const wanted =
-    options.name ?? `${stem(start.model.id)}-${stem(start.data.summary.name)}`.replaceAll(/[^\w.-]+/g, '-');
-  let name = wanted;
-  for (let copy = 2; options.name === undefined && taken.has(name); copy++)
-    name = `${wanted}-${String(copy)}`;
-  if (taken.has(name)) {
-    throw new StudioError({
-      code: 'CHECKPOINT_EXISTS',
-      message: `There is a run ${name} already.`,
-      fix: `Choose another --name, or go on with it: ${resumeCommand(name, options.store)}`,
-    });
-  }
-  const opened = await beginRun(store, {
-    name,
-    baseId: start.model.id,
-    settings: writePaths(start.paths),
-    metadata: start.parentId === null ? {} : { warmStart: start.parentId },
-  });
-  return { ...opened, parentId: start.parentId };
+interface Outcome {
+  finished: Finished;
+  /** Why the state at the end is not in the store, where nobody asked for the adapter besides. */
+  lost: ErrorFields | null;
 }
 
-async function trainAndWrite(gpu: OpenGpu, job: Job): Promise<Finished> {
-  const { options, report, start, store } = job;
+async function trainAndWrite(gpu: OpenGpu, job: Job): Promise<Outcome> {
+  const { options, report, start, store, metrics } = job;
   const { model, data, lora, training } = start;
   const base = await loadModel(model, gpu, report);
-  const run = await startRun(base, model, data, {
-    lora,
-    training,
-    device: gpu.info.name,
-    appVersion: version,
-  });
-  const promise = resumeNote(start, gpu.info.name);
-  if (promise !== null) report.note(promise);
+  const request = { lora, training, device: gpu.info.name, appVersion: version };
+  const run = await startRun(base, model, data, request);
+  const promise = promiseOf(start, gpu.info.name);
+  if (promise !== null) report.note(promise.text);
   report.note(
     `Training ${count(run.trainableParameters)} parameters in ${count(run.steps - run.from.step)} steps; GPU memory: ${bytes(run.memory.total)}`,
   );
-  const opened = store === null ? null : await openRun(store, job);
-  const forked = opened !== null && start.found !== null && opened.run.id !== start.found.run.id;
-  if (forked) report.note(`There are newer checkpoints, so the run goes on as a fork: ${opened.run.name}`);
-  const saved: SavedEvent[] = [];
-  const saver =
-    store === null || opened === null
-      ? null
-      : new RunSaver({
-          store,
-          writer: opened.writer,
-          run,
-          policy: policyOf(options),
-          parentId: opened.parentId,
-          onSaved: (event) => {
-            saved.push(event);
-            noteSaved(report, event);
-          },
-          onFailed: (error) => noteFailed(report, error),
-        });
-  let evalLossBefore: number | null = null;
-  const result = await trainWith(job, run, saver, (loss) => (evalLossBefore = loss));
-  const last = result.metrics.at(-1);
-  if (last === undefined) {
+  const kept = store === null ? null : await keepRun(store, options, start, run, report);
+  try {
+    const writes = options.out !== undefined;
+    const trained = await trainRun({ run, data, saver: kept?.saver ?? null, metrics, report, writes });
+    return await ended(job, gpu, run, kept, trained);
+  } finally {
+    await kept?.close();
+    run.session.dispose();
+    base.dispose();
+  }
+}
+
+/** Writes what is to be written, and sums up. */
+async function ended(
+  { options, report, start }: Job,
+  gpu: OpenGpu,
+  run: Run,
+  kept: KeptRun | null,
+  { result, evalLossBefore }: Trained,
+): Promise<Outcome> {
+  const last = result.metrics.at(-1) ?? null;
+  if (last === null && start.found === null) {
     throw new StudioError({
       code: 'CANCELLED',
       message: 'The run was ended before its first step, so there is nothing to write.',
       fix: 'Start it again.',
     });
   }
-  if (options.out !== undefined) {
-    const entries = await exportRun(run, model, {
-      dtype: options.adapterDtype === 'bf16' ? 'BF16' : 'F32',
-      now: new Date(),
-      randomness: Uint8Array.from(randomBytes(20)),
-      appVersion: version,
-      device: gpu.info.name,
-      metrics: last,
-      evalLoss: last.evalLoss ?? result.evalLoss,
-      name: `step-${last.step}`,
-      parentId: opened?.parentId ?? start.parentId,
-    });
-    await writeExport(options.out, entries);
-  }
-  if (result.stopped && opened !== null && saved.length > 0) {
-    report.note(`To go on: ${resumeCommand(opened.run.name, options.store)}`);
-  }
-  run.session.dispose();
-  base.dispose();
-  const kept = opened === null ? null : { run: opened.run.name, id: opened.run.id, saved };
-  const out = options.out ?? null;
-  return { out, run, data: data.summary, result, last, evalLossBefore, gpu: gpu.info.name, kept };
+  const write = async (path: string): Promise<void> => {
+    const parentId = kept?.parentId ?? start.found?.record.id ?? start.parentId;
+    await writeExport(
+      path,
+      await entriesOf(run, start, { last, evalLoss: result.evalLoss, parentId }, gpu, options),
+    );
+  };
+  if (options.out !== undefined) await write(options.out);
+  const isKept =
+    last === null || (kept?.saved.some(({ checkpoint }) => checkpoint.step === last.step) ?? false);
+  const lost = isKept || options.out !== undefined ? null : await rescue(kept, write);
+  const command = result.stopped && kept !== null ? commandAfter(kept, start, options) : null;
+  if (command !== null) report.note(`To go on: ${command}`);
+  const finished: Finished = {
+    out: options.out ?? null,
+    run,
+    data: start.data.summary,
+    result,
+    last,
+    evalLossBefore,
+    gpu: gpu.info.name,
+    kept: kept !== null && (kept.saved.length > 0 || start.found?.run.id === kept.id) ? kept : null,
+    failed: kept?.failed ?? [],
+    from: fromOf(start, promiseOf(start, gpu.info.name)?.exact ?? false),
+    resume: command,
+  };
+  return { finished, lost };
 }
 
-async function trainWith(
-  { options, report, start, metrics }: Job,
+function fromOf(start: Start, exact: boolean): Finished['from'] {
+  if (start.found === null || !('resume' in start.lora)) return null;
+  const { run, record } = start.found;
+  return { run: run.name, name: record.name, step: start.lora.resume.state.step, exact };
+}
+
+/**
+ * Where the end of the run could not be saved and no `--out` is given, its adapter would be gone with the program: it is
+ * written beside, which takes a third of the room. Says what went wrong.
+ */
+async function rescue(kept: KeptRun | null, write: (path: string) => Promise<void>): Promise<ErrorFields> {
+  const name = kept?.name ?? 'lorikeet';
+  let path = `${name}-rescued.tar.gz`;
+  for (let copy = 2; existsSync(path); copy++) path = `${name}-rescued-${String(copy)}.tar.gz`;
+  const cause = kept?.failed.at(-1);
+  const written = await write(path).then(
+    () => `Its adapter was written to ${path}.`,
+    () => `Its adapter could not be written to ${path} either.`,
+  );
+  return {
+    code: cause?.code ?? 'STORE_FAILED',
+    message: `The end of the run is not in the store: ${cause?.message ?? 'it was not saved.'} ${written}`,
+    fix: cause?.fix ?? 'Give another --store.',
+  };
+}
+
+async function entriesOf(
   run: Run,
-  saver: RunSaver | null,
-  onFirstEvaluation: (loss: number) => void,
-): Promise<FinetuneResult> {
-  const written = options.out === undefined ? '' : ' and writing the adapter';
-  const interrupt = onInterrupt(() => {
-    report.note(
-      `Ending after this step${saver === null ? '' : ', saving'}${written}. Press Ctrl-C again to end at once.`,
-    );
+  { model }: Start,
+  at: { last: StepMetrics | null; evalLoss: number | null; parentId: string | null },
+  gpu: OpenGpu,
+  { adapterDtype }: FinetuneOptions,
+): ReturnType<typeof exportRun> {
+  const { last, evalLoss, parentId } = at;
+  return exportRun(run, model, {
+    dtype: adapterDtype === 'bf16' ? 'BF16' : 'F32',
+    now: new Date(),
+    randomness: Uint8Array.from(randomBytes(20)),
+    appVersion: version,
+    device: gpu.info.name,
+    metrics: last,
+    evalLoss: last?.evalLoss ?? evalLoss,
+    name: `step-${String(last?.step ?? run.from.step)}`,
+    parentId,
   });
-  try {
-    const hooks: Parameters<typeof train>[3] = {
-      signal: interrupt.signal,
-      onEvaluation: (step, loss) => {
-        saver?.evaluated(step, loss);
-        onFirstEvaluation(loss);
-        report.note(`Evaluation loss before training: ${loss.toFixed(4)}`);
-      },
-      onStep: async (step, position) => {
-        await saver?.observe(step, position);
-        metrics.write(step);
-        const evaluated = step.evalLoss === undefined ? '' : `  eval loss ${step.evalLoss.toFixed(4)}`;
-        const left = (step.seconds / (step.step - run.from.step)) * (run.steps - step.step);
-        report.progress(
-          'Training',
-          step.step,
-          run.steps,
-          `step ${step.step}/${run.steps}  loss ${step.loss.toFixed(4)}${evaluated}  lr ${step.lr.toExponential(2)}` +
-            `  ${count(step.tokensPerSecond)} tokens/s  ${duration(left)} left`,
-        );
-      },
-    };
-    const result = await train(run.session, start.data, run.training, hooks, run.from);
-    await saver?.finish(result.stopped ? 'interrupt' : 'done');
-    return result;
-  } finally {
-    await saver?.settle();
-    interrupt.release();
-  }
 }

@@ -6,10 +6,10 @@ import type { ErrorFields } from '../errors.ts';
 import type { CheckpointStore } from '../storage/checkpoint-store.ts';
 import { openFolderBackend } from '../storage/folder-backend.ts';
 import { openCheckpointStore } from '../storage/open-store.ts';
-import type { SaveOptions } from './options.ts';
 import type { Reporter } from './progress.ts';
 import { DEFAULT_STORE } from './program-training.ts';
-import { bytes, count } from './words.ts';
+import type { Saving } from './run-source.ts';
+import { bytes, count, quoted } from './words.ts';
 
 /** Opens the folder; what was found in it that a person should know is noted. `create` makes one that is missing. */
 export async function openStore(
@@ -31,8 +31,8 @@ export async function openStore(
 }
 
 /** When the run saves itself, and what is kept of it. */
-export function policyOf(options: SaveOptions): SavePolicy {
-  const { saveEvery, saveMinutes, keepLatest, keepBest, keepEvery, ttl, delta } = options;
+export function policyOf(saving: Saving): SavePolicy {
+  const { saveEvery, saveMinutes, keepLatest, keepBest, keepEvery, ttl, delta } = saving;
   const declared = keepLatest !== undefined || keepBest !== undefined || keepEvery !== undefined;
   const evaluation = { metric: 'evalLoss', direction: 'min' } as const;
   return {
@@ -67,7 +67,10 @@ export function noteFailed(report: Reporter, { code, message, fix }: ErrorFields
   report.note(`Not saved (${code}): ${message} ${fix} The run goes on in memory.`);
 }
 
-/** The command that goes on with a run. */
-export function resumeCommand(run: string, store: string): string {
-  return `lorikeet finetune --resume ${run}${store === DEFAULT_STORE ? '' : ` --store ${store}`}`;
+/** The command that goes on with a run, or with `RUN/NAME`, as a shell takes it. */
+export function resumeCommand(path: string, { store, device }: { store: string; device: string }): string {
+  // The variable would point somewhere else where it is set.
+  const usual = store === DEFAULT_STORE && process.env['LORIKEET_STORE'] === undefined;
+  const where = usual ? '' : ` --store ${quoted(store)}`;
+  return `lorikeet finetune --resume ${quoted(path)}${where}${device === 'auto' ? '' : ` --device ${quoted(device)}`}`;
 }

@@ -1,4 +1,4 @@
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect, test } from 'vitest';
@@ -52,4 +52,28 @@ test('without a path nothing is written', () => {
     file.write(STEP);
     file.close();
   }).not.toThrow();
+});
+
+test('a run that goes on keeps the lines up to its step, and drops later and cut-off ones', () => {
+  const path = join(folder, 'resumed.jsonl');
+  const line = (step: number): string => `${metricsLine({ ...STEP, step })}\n`;
+  for (const before of [
+    line(1) + line(2) + line(3),
+    `${line(1)}${line(2)}{"step":3,"lo`,
+    line(1) + line(2),
+  ]) {
+    writeFileSync(path, before);
+    const file = openMetrics(path, 2);
+    file.write({ ...STEP, step: 3, loss: 1 });
+    file.close();
+    expect(readFileSync(path, 'utf8')).toBe(
+      `${line(1)}${line(2)}${metricsLine({ ...STEP, step: 3, loss: 1 })}\n`,
+    );
+  }
+  writeFileSync(path, line(1));
+  openMetrics(path).close();
+  expect(readFileSync(path, 'utf8')).toBe('');
+  const fresh = join(folder, 'fresh.jsonl');
+  openMetrics(fresh, 2).close();
+  expect(readFileSync(fresh, 'utf8')).toBe('');
 });

@@ -12,7 +12,7 @@ import {
   withTraining,
   ABOVE_ZERO,
 } from './program-options.ts';
-import { oneOf } from './values.ts';
+import { oneOf, runName } from './values.ts';
 
 /** The folder of checkpoints where none is named. */
 export const DEFAULT_STORE = 'lorikeet-runs';
@@ -41,7 +41,7 @@ function withSaving(command: Command): Command {
     .addOption(whole('--keep-every <steps>', 'keep those whose step is a multiple', 1))
     .addOption(real('--ttl <seconds>', 'how long checkpoints that are saved by rule live', ABOVE_ZERO))
     .option('--delta', 'store adapters as differences to an earlier one where that is smaller', false)
-    .option('--name <run>', 'name of the run');
+    .addOption(value('--name <run>', 'name of a new run', runName('--name')));
 }
 
 /** The names of the options that were given on the command line. */

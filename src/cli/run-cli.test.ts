@@ -242,6 +242,15 @@ test.each([
     [...FINETUNE, '--targets', 'q_proj,'],
     '--targets is "q_proj,". Use all-linear, or names such as q_proj,v_proj.',
   ],
+  [[...FINETUNE, '--name', 'a/b'], '--name is "a/b". Use 1 to 255 of the characters A-Z a-z 0-9 . _ -.'],
+  [
+    [...FINETUNE, '--resume', 'a', '--init-adapter', 'b'],
+    "cannot be used with option '--init-adapter <path>'",
+  ],
+  [['checkpoints', 'import', 'a', '--run', ''], '--run is "".'],
+  [['checkpoints', 'list', '--limit', '0'], '--limit is "0". Use a whole number from 1.'],
+  [['checkpoints', 'export', 'a', '--out', 'o', '--kind', 'zip'], '--kind is "zip".'],
+  [['checkpoints', 'export', 'a'], "Required option '--out <path>' not specified"],
   [[...FINETUNE, '--epochs', '2', '--steps', '3'], "cannot be used with option '--steps <n>'"],
   [
     [...FINETUNE, '--eval-data', 'e', '--eval-split', '0.1'],

@@ -7,12 +7,13 @@ import { proveResume, type ResumeProof } from '../checkpoints/verify-resume.ts';
 import { StudioError } from '../errors.ts';
 import { prepareData } from '../run/prepare-data.ts';
 import { reportData } from './data-report.ts';
+import { readData } from './finetune-start.ts';
 import { withGpu } from './gpu.ts';
 import { openStore } from './keeping.ts';
 import { loadModel } from './load-model.ts';
 import type { VerifyResumeOptions } from './options.ts';
 import { createReporter } from './progress.ts';
-import { openModelAt, readDataFile } from './sources.ts';
+import { openModelAt } from './sources.ts';
 import { preparationOf, trainingOf } from './training-config.ts';
 import { bytes, count, table } from './words.ts';
 
@@ -20,8 +21,12 @@ import { bytes, count, table } from './words.ts';
 export async function verifyResume(options: VerifyResumeOptions): Promise<void> {
   const report = createReporter(options);
   const model = await openModelAt(options.model, report);
-  const data = prepareData(await readDataFile(options.data), model, preparationOf(options));
-  reportData(report, data.summary, null);
+  const data = prepareData(
+    await readData({ data: options.data, evalData: options.evalData ?? null }),
+    model,
+    preparationOf(options),
+  );
+  reportData(report, data.summary, options.evalData ?? null);
   const folder = await mkdtemp(join(tmpdir(), 'lorikeet-verify-'));
   const store = await openStore(join(folder, 'store'), true, (text) => report.note(text));
   try {
