@@ -23,13 +23,23 @@ export interface Outcome {
 
 export interface RunOptions {
   env?: Record<string, string>;
-  /** Called with all of stderr so far; what it returns is sent to the program. */
-  onStderr?: (stderr: string) => NodeJS.Signals | undefined;
+  cwd?: string;
+  /** What a shell does first in the program's process, such as `ulimit -f 1`. */
+  shell?: string;
+  /** Called with all of stderr so far; what it gives, now or later, is sent to the program. */
+  onStderr?: (stderr: string) => NodeJS.Signals | undefined | Promise<NodeJS.Signals | undefined>;
 }
 
 /** Runs `lorikeet` with these arguments to its end. */
-export function lorikeet(args: readonly string[], { env, onStderr }: RunOptions = {}): Promise<Outcome> {
-  const child = spawn(process.execPath, [join(ROOT, 'bin/lorikeet.mjs'), ...args], {
+export function lorikeet(
+  args: readonly string[],
+  { env, cwd, shell, onStderr }: RunOptions = {},
+): Promise<Outcome> {
+  const program = [process.execPath, join(ROOT, 'bin/lorikeet.mjs'), ...args];
+  const [command = '', ...rest] =
+    shell === undefined ? program : ['bash', '-c', `${shell} && exec "$0" "$@"`, ...program];
+  const child = spawn(command, rest, {
+    ...(cwd === undefined ? {} : { cwd }),
     env: { ...process.env, LORIKEET_STORE: STORE, ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
@@ -37,8 +47,7 @@ export function lorikeet(args: readonly string[], { env, onStderr }: RunOptions 
   child.stdout.setEncoding('utf8').on('data', (text: string) => (outcome.stdout += text));
   child.stderr.setEncoding('utf8').on('data', (text: string) => {
     outcome.stderr += text;
-    const signal = onStderr?.(outcome.stderr);
-    if (signal) child.kill(signal);
+    void Promise.resolve(onStderr?.(outcome.stderr)).then((signal) => signal && child.kill(signal));
   });
   return new Promise((resolve, reject) => {
     child.on('error', reject);
@@ -100,4 +109,14 @@ export async function unpack(path: string): Promise<Map<string, Uint8Array>> {
 /** What a run may not leave at `--out`: nothing at all, also no half-written file beside it. */
 export function expectNothingAt(folder: string): void {
   expect(existsSync(folder) ? readdirSync(folder) : []).toEqual([]);
+}
+
+/** Sends a signal when stderr says this, once. */
+export function once(text: string, signal: NodeJS.Signals): NonNullable<RunOptions['onStderr']> {
+  let sent = false;
+  return (stderr) => {
+    if (sent || !stderr.includes(text)) return undefined;
+    sent = true;
+    return signal;
+  };
 }

@@ -117,6 +117,6 @@ export function checkNoName({ name }: FinetuneOptions, run: string): void {
   throw new StudioError({
     code: 'OPTION_INVALID',
     message: `--name is ${name}; the run to be resumed is called ${run}.`,
-    fix: `Leave --name out, or give the run another name first: lorikeet checkpoints rename ${run} ${name}`,
+    fix: `Leave --name out, or rename the run first with \`lorikeet checkpoints rename ${run} ${name}\`.`,
   });
 }
