@@ -23,6 +23,7 @@ import {
   LoraConfigMismatchError,
   OptimizerStateMissingError,
   PrecedingOperationFailedError,
+  UnsupportedFeatureError,
 } from './own-errors.ts';
 import type { FullLoraConfig } from './parameters.ts';
 import { formatPath, type ParsedCheckpointPath } from './paths.ts';
@@ -168,6 +169,8 @@ export function createBigramBackend(options: BigramOptions = {}): BigramBackend 
         }),
       saveState: (request) =>
         enqueue('saveState', () => {
+          if (request.external !== null)
+            throw new UnsupportedFeatureError({ feature: 'saveWeightsExternal', backend: 'the test engine' });
           const path = formatPath('lorikeet', runId, 'training', request.name);
           if (store.checkpoints.has(path) && !request.overwrite)
             throw new CheckpointExistsError({ message: `${path} is taken.` });
