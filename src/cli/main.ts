@@ -6,6 +6,7 @@ import { evaluate } from './evaluate.ts';
 import { finetune } from './finetune.ts';
 import { generate } from './generate.ts';
 import { inspect } from './inspect.ts';
+import { relay } from './relay.ts';
 import { runCli } from './run-cli.ts';
 import { verifyResume } from './verify-resume.ts';
 
@@ -21,6 +22,7 @@ process.exitCode = await runCli(process.argv.slice(2), version, {
   evaluate,
   inspect,
   devices,
+  relay,
   verifyResume,
   checkpoints: checkpointCommands,
 });

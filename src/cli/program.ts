@@ -20,6 +20,7 @@ import {
   withCommon,
   withData,
 } from './program-options.ts';
+import { addRelay, type RelayCommandOptions } from './program-relay.ts';
 import { addTraining } from './program-training.ts';
 import { collect } from './values.ts';
 
@@ -31,6 +32,7 @@ export interface Commands {
   evaluate(options: EvaluateOptions): Promise<void>;
   inspect(path: string, options: CommonOptions): Promise<void>;
   devices(options: CommonOptions): Promise<void>;
+  relay(options: RelayCommandOptions): Promise<void>;
   checkpoints: CheckpointCommands;
 }
 
@@ -123,6 +125,7 @@ export function buildProgram(version: string, commands: Commands, print: (text: 
     .description('List the GPUs that can be used.')
     .action((options: CommonOptions) => commands.devices(options));
   withCommon(devices);
+  addRelay(program, (options) => commands.relay(options));
   addCheckpoints(program, commands.checkpoints);
   return program;
 }

@@ -50,6 +50,7 @@ async function cli(...argv: string[]): Promise<Outcome> {
     generate: note('generate'),
     evaluate: note('evaluate'),
     devices: note('devices'),
+    relay: note('relay'),
     inspect: (path: string, options: object) => note('inspect')({ path, ...options }),
     verifyResume: note('verify-resume'),
     checkpoints: keptCommands((command, rest) => note(`checkpoints ${command}`)({ rest })),
@@ -210,7 +211,7 @@ test('inspect takes a path', async () => {
   });
 });
 
-test.each(['', 'finetune', 'generate', 'evaluate', 'inspect', 'devices'])(
+test.each(['', 'finetune', 'generate', 'evaluate', 'inspect', 'devices', 'relay'])(
   'lorikeet %s --help prints help and runs nothing',
   async (command) => {
     const { code, out, err, ran } = await cli(...(command === '' ? [] : [command]), '--help');
@@ -284,6 +285,7 @@ describe('what a command throws', () => {
       evaluate: fail,
       inspect: fail,
       devices: fail,
+      relay: fail,
       checkpoints: keptCommands(fail),
     };
     const output = { out: () => undefined, err: (text: string) => (err += text) };

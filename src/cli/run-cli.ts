@@ -12,7 +12,16 @@ export function errorLine({ code, message, fix }: ErrorFields): string {
   return `lorikeet: ${code}: ${/[.!?]$/.test(fact) ? fact : `${fact}.`} ${fix}`;
 }
 
-const COMMANDS = ['finetune', 'verify-resume', 'generate', 'evaluate', 'inspect', 'devices', 'checkpoints'];
+const COMMANDS = [
+  'finetune',
+  'verify-resume',
+  'generate',
+  'evaluate',
+  'inspect',
+  'devices',
+  'relay',
+  'checkpoints',
+];
 
 /** What commander has to say about a wrong command line, in our form; null for help and version, which are no errors. */
 function usageError(error: CommanderError, argv: readonly string[]): StudioError | null {
