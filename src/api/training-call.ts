@@ -27,6 +27,8 @@ export interface TrainingCall {
   readonly lossFn: LossFnType;
   /** In camelCase, defaults filled in. */
   readonly lossFnConfig: Readonly<Record<string, number>>;
+  /** `trained` may leave out the log-probabilities of targets that move no loss (NaN stands there); default all. */
+  readonly outputs?: 'all' | 'trained';
 }
 
 function prepareDatum(datum: Datum, lossFn: LossFnType, index: number): PreparedDatum {

@@ -27,6 +27,7 @@ export {
   longestDatum,
   promptLogprobs,
   type LossKeys,
+  type LossOptions,
   type LossResult,
 } from './train/loss-step.ts';
 export { LOSS_NAMES, lossFrom, lossTerm, type Loss, type LossName, type LossTerm } from './train/losses.ts';

@@ -41,6 +41,8 @@ export class Generator {
   #prefill: DecodePlan | undefined;
   #step: DecodePlan | undefined;
   #busy = false;
+  /** The prompt whose keys and values lie in the cache, and the logits after it. */
+  #prompt: { ids: readonly number[]; adapterScale: number; logits: Float32Array } | null = null;
 
   private constructor(model: BaseModel, maxLength: number) {
     this.model = model;
@@ -161,36 +163,73 @@ export class Generator {
     return new Float32Array(await logits);
   }
 
+  /** Logits after a prompt; those of the prompt before where it is the same and `keep` says that the weights are too. */
+  async #afterPrompt(ids: readonly number[], adapterScale: number, keep: boolean): Promise<Float32Array> {
+    const held = this.#prompt;
+    const same =
+      held !== null &&
+      held.adapterScale === adapterScale &&
+      held.ids.length === ids.length &&
+      held.ids.every((id, i) => id === ids[i]);
+    if (keep && same) return held.logits;
+    this.#prompt = null;
+    const logits = await this.#feed(ids, 0, adapterScale);
+    if (keep) this.#prompt = { ids: [...ids], adapterScale, logits };
+    return logits;
+  }
+
   /** Logits after the last of these tokens, [vocabulary]. */
   async logits(ids: readonly number[], adapterScale = 1): Promise<Float32Array> {
     this.#checkPrompt(ids);
-    return this.#exclusive(() => this.#feed(ids, 0, adapterScale));
+    return this.#exclusive(() => {
+      this.#prompt = null;
+      return this.#feed(ids, 0, adapterScale);
+    });
+  }
+
+  /** Logits after each of these tokens, [vocabulary] each, one token at a time. */
+  async *promptLogits(
+    ids: readonly number[],
+    adapterScale = 1,
+  ): AsyncGenerator<Float32Array, void, undefined> {
+    this.#checkPrompt(ids);
+    this.#claim();
+    try {
+      this.#prompt = null;
+      for (let index = 0; index < ids.length; index++) {
+        yield await this.#feed(ids.slice(index, index + 1), index, adapterScale);
+      }
+    } finally {
+      this.#busy = false;
+    }
   }
 
   /** Log-probability of every token but the first, given those before it. */
   async promptLogprobs(ids: readonly number[], adapterScale = 1): Promise<number[]> {
-    this.#checkPrompt(ids);
-    return this.#exclusive(async () => {
-      const logprobs: number[] = [];
-      for (let index = 0; index + 1 < ids.length; index++) {
-        const logits = await this.#feed(ids.slice(index, index + 1), index, adapterScale);
-        logprobs.push((logits[ids[index + 1] ?? 0] ?? -Infinity) - logSumExp(logits));
-      }
-      return logprobs;
-    });
+    const logprobs: number[] = [];
+    for await (const logits of this.promptLogits(ids, adapterScale)) {
+      const next = ids[logprobs.length + 1];
+      if (next === undefined) break;
+      logprobs.push((logits[next] ?? -Infinity) - logSumExp(logits));
+    }
+    return logprobs;
   }
 
-  /** Streams the answer's tokens; ends at a stop id (not part of the answer), at `maxTokens` or at the longest length. */
+  /**
+   * Streams the answer's tokens; ends at a stop id (not part of the answer), at `maxTokens` or at the longest length. With
+   * `keepPrompt` the same prompt is not computed again until `forgetPrompt`, which whoever changes the weights has to call.
+   */
   async *generate(
     prompt: readonly number[],
     options: GenerateOptions,
     signal?: AbortSignal,
+    keepPrompt = false,
   ): AsyncGenerator<Choice, void, undefined> {
     this.#checkPrompt(prompt);
     this.#claim();
     try {
       const stops = new Set(options.stopIds);
-      let logits = await this.#feed(prompt, 0, options.adapterScale);
+      let logits = await this.#afterPrompt(prompt, options.adapterScale, keepPrompt);
       for (let index = 0; index < options.maxTokens; index++) {
         const choice = chooseToken(logits, options, index);
         if (stops.has(choice.id) || signal?.aborted) return;
@@ -202,6 +241,11 @@ export class Generator {
     } finally {
       this.#busy = false;
     }
+  }
+
+  /** The weights are others now: the next prompt is computed, also where it is the same. */
+  forgetPrompt(): void {
+    this.#prompt = null;
   }
 
   #checkPrompt(ids: readonly number[]): void {

@@ -3,7 +3,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { create, globals } from 'webgpu';
 import { createBatchBuffer, writeBatch, type BatchNumbers } from '../gpu/batch.ts';
 import { BufferPool, readBuffer } from '../gpu/buffers.ts';
-import { describeAdapter, requestEngineDevice } from '../gpu/device.ts';
+import { describeAdapter, requestEngineDevice, type DeviceInfo } from '../gpu/device.ts';
 import { KernelCache } from '../gpu/kernels.ts';
 import { PlanBuilder, externalTensor, externalWords, paddedCols, type TensorRef } from '../gpu/plan.ts';
 import { SubmitPace } from '../gpu/plan-run.ts';
@@ -15,6 +15,7 @@ const gpu = create([]);
 
 let sharedDevice: GPUDevice | undefined;
 let sharedKernels: KernelCache | undefined;
+let sharedInfo: DeviceInfo | undefined;
 
 /** Call once at the top of a test file: opens the device, prints the adapter, closes it at the end. */
 export function useGpu(): void {
@@ -22,7 +23,8 @@ export function useGpu(): void {
     const adapter = await gpu.requestAdapter({});
     if (!adapter)
       throw new Error('No WebGPU adapter. Point VK_ICD_FILENAMES at a Vulkan driver (npm test does it).');
-    process.stderr.write(`GPU: ${describeAdapter(adapter).name}\n`);
+    sharedInfo = describeAdapter(adapter);
+    process.stderr.write(`GPU: ${sharedInfo.name}\n`);
     sharedDevice = await requestEngineDevice(adapter);
     sharedKernels = new KernelCache(sharedDevice);
   });
@@ -33,6 +35,12 @@ export function useGpu(): void {
 export function testDevice(): GPUDevice {
   if (!sharedDevice) throw new Error('Call useGpu() first.');
   return sharedDevice;
+}
+
+/** What the device of this file is. */
+export function testInfo(): DeviceInfo {
+  if (!sharedInfo) throw new Error('Call useGpu() first.');
+  return sharedInfo;
 }
 
 /** What one GPU test works with; everything it makes is destroyed after it. */

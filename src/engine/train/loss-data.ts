@@ -177,20 +177,37 @@ export function groupLossData(data: readonly LossDatum[], maxTokens: number): Lo
   return groups;
 }
 
-/** Packs a group; of [N, K] targets those of one column, for one pass each: the passes' gradients add up. */
-export function packLossData(group: readonly LossDatum[], loss: Loss, column = 0): LossBatch {
+/** Whether the target at `at` moves the loss: a weight or advantage of 0 takes it out, but in dro. */
+export function isTrained(datum: LossDatum, loss: Loss, at: number): boolean {
+  return loss.name === 'dro' || lossRow(datum, loss, at)[0] !== 0;
+}
+
+/**
+ * Packs a group; of [N, K] targets those of one column, for one pass each: the passes' gradients add up. With
+ * `trainedOnly`, rows that move no loss do not go to the head, which is most of its work where prompts are long.
+ */
+export function packLossData(
+  group: readonly LossDatum[],
+  loss: Loss,
+  column = 0,
+  trainedOnly = false,
+): LossBatch {
   const tokens = group.reduce((sum, { inputIds }) => sum + inputIds.length, 0);
+  const heads = trainedOnly
+    ? group.reduce((sum, datum) => sum + countTrained(datum, loss, column), 0)
+    : tokens;
   const batch: LossBatch = {
     ids: new Uint32Array(tokens),
     positions: new Uint32Array(tokens),
     segStart: new Uint32Array(tokens),
     segEnd: new Uint32Array(tokens),
-    headRows: Uint32Array.from({ length: tokens }, (_, row) => row),
-    targets: new Uint32Array(tokens),
-    weights: new Float32Array(tokens),
-    lossInputs: new Float32Array(tokens * 4),
+    headRows: new Uint32Array(heads),
+    targets: new Uint32Array(heads),
+    weights: new Float32Array(heads),
+    lossInputs: new Float32Array(heads * 4),
   };
   let row = 0;
+  let head = 0;
   for (const datum of group) {
     const { length } = datum.inputIds;
     const perToken = targetsPerToken(datum);
@@ -199,13 +216,25 @@ export function packLossData(group: readonly LossDatum[], loss: Loss, column = 0
       const inputs = lossRow(datum, loss, at);
       batch.ids[row + i] = datum.inputIds[i] ?? 0;
       batch.positions[row + i] = i;
-      batch.targets[row + i] = datum.targetTokens[at] ?? 0;
-      batch.weights[row + i] = inputs[0];
-      batch.lossInputs.set(inputs, (row + i) * 4);
+      if (trainedOnly && !isTrained(datum, loss, at)) continue;
+      batch.headRows[head] = row + i;
+      batch.targets[head] = datum.targetTokens[at] ?? 0;
+      batch.weights[head] = inputs[0];
+      batch.lossInputs.set(inputs, head * 4);
+      head += 1;
     }
     batch.segStart.fill(row, row, row + length);
     batch.segEnd.fill(row + length, row, row + length);
     row += length;
   }
   return batch;
+}
+
+function countTrained(datum: LossDatum, loss: Loss, column: number): number {
+  const perToken = targetsPerToken(datum);
+  let count = 0;
+  for (let i = 0; i < datum.inputIds.length; i++) {
+    if (isTrained(datum, loss, i * perToken + column)) count += 1;
+  }
+  return count;
 }

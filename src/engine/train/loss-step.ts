@@ -8,6 +8,7 @@ import {
   lossRow,
   packLossData,
   targetsPerToken,
+  type LossBatch,
   type LossDatum,
 } from './loss-data.ts';
 import { lossTerm, type Loss } from './losses.ts';
@@ -32,6 +33,17 @@ export interface LossKeys {
   micro: number;
 }
 
+/** How data go through a session. */
+export interface LossOptions {
+  /**
+   * The most tokens of a micro-batch, up to the session's: with it the micro-batches, and so the bits, do not depend on
+   * how large the session was made.
+   */
+  maxTokens?: number;
+  /** Only the targets that move the loss go to the head; the log-probabilities of the others are NaN. */
+  trainedOnly?: boolean;
+}
+
 /** The longest sequence that a session takes. */
 export function longestDatum(session: TrainingSession): number {
   return Math.min(session.maxTokens, session.model.config.maxPositions);
@@ -46,8 +58,9 @@ export async function forwardData(
   data: readonly LossDatum[],
   loss: Loss,
   adapterScale = 1,
+  options: LossOptions = {},
 ): Promise<LossResult> {
-  return run(session, data, loss, (batch) => session.evaluate(batch, adapterScale));
+  return run(session, data, loss, options, (batch) => session.evaluate(batch, adapterScale));
 }
 
 /**
@@ -60,8 +73,9 @@ export async function forwardBackwardData(
   data: readonly LossDatum[],
   loss: Loss,
   keys: LossKeys,
+  options: LossOptions = {},
 ): Promise<LossResult> {
-  return run(session, data, loss, (batch, index) =>
+  return run(session, data, loss, options, (batch, index) =>
     session.forwardBackwardLoss(batch, loss, { ...keys, micro: keys.micro + index }),
   );
 }
@@ -70,16 +84,20 @@ async function run(
   session: TrainingSession,
   data: readonly LossDatum[],
   loss: Loss,
-  pass: (batch: ReturnType<typeof packLossData>, index: number) => Promise<Float32Array>,
+  { maxTokens = session.maxTokens, trainedOnly = false }: LossOptions,
+  pass: (batch: LossBatch, index: number) => Promise<Float32Array>,
 ): Promise<LossResult> {
   const { vocabSize } = session.model.config;
   checkLossData(data, loss, { vocabSize, maxTokens: longestDatum(session) });
-  const groups = groupLossData(data, session.maxTokens);
+  const groups = groupLossData(data, Math.min(maxTokens, session.maxTokens));
   const passes = groups.map((group, index) => {
     const columns = group[0] ? targetsPerToken(group[0]) : 0;
     // The columns of a group are one forward pass to the dropout: they share its number.
     return Promise.all(
-      Array.from({ length: columns }, (_, column) => pass(packLossData(group, loss, column), index)),
+      Array.from({ length: columns }, async (_, column) => {
+        const batch = packLossData(group, loss, column, trainedOnly);
+        return scatter(await pass(batch, index), batch);
+      }),
     );
   });
   const result: LossResult = {
@@ -92,6 +110,16 @@ async function run(
   const outputs = await Promise.all(passes);
   groups.forEach((group, index) => collect(group, loss, outputs[index] ?? [], result));
   return result;
+}
+
+/** Log-probabilities by token instead of by head row; NaN where a token has none. */
+function scatter(logprobs: Float32Array, { ids, headRows }: LossBatch): Float32Array {
+  if (headRows.length === ids.length) return logprobs;
+  const all = new Float32Array(ids.length).fill(NaN);
+  headRows.forEach((row, i) => {
+    all[row] = logprobs[i] ?? NaN;
+  });
+  return all;
 }
 
 /** Sorts the log-probabilities of a group's columns to its data and adds the loss up, token by token in float64. */

@@ -1,0 +1,193 @@
+/** The backend of this machine: the WebGPU engine and the store of checkpoints behind the clients of src/api. */
+import type { Backend, CreatedModel, LoadRequest, ModelSpec, SamplerSource } from '../api/backend.ts';
+import { ClientClosedError } from '../api/own-errors.ts';
+import { LOCAL_NAMES } from '../api/names.ts';
+import { formatPath, parseCheckpointPath, type ParsedCheckpointPath } from '../api/paths.ts';
+import type { WarningSink } from '../api/warnings.ts';
+import type { Adapter } from '../formats/adapter.ts';
+import { ulid } from '../formats/ulid.ts';
+import { createBaseLibrary } from './bases.ts';
+import { createEnginePool } from './engine-pool.ts';
+import type { LocalHost, LocalShared } from './host.ts';
+import { localCapabilities } from './local-capabilities.ts';
+import { loadedOf, LocalModel } from './local-model.ts';
+import { createLocalRegistry, PROMOTED } from './local-registry.ts';
+import { LocalSampler } from './local-sampler.ts';
+import { loraOf, settingsOf } from './lora-settings.ts';
+import { mapped } from './map-error.ts';
+import { checkFits, ModelKeeper, readRecord } from './model-keeper.ts';
+import { createSnapshots } from './snapshots.ts';
+
+export interface LocalBackendOptions {
+  host: LocalHost;
+  userMetadata: Readonly<Record<string, string>> | null;
+  warnings: WarningSink;
+}
+
+/** Opens nothing yet: GPU, store and models are opened by the calls that need them. */
+export function createLocalBackend({ host, userMetadata, warnings }: LocalBackendOptions): Backend {
+  let requests = 0;
+  let closed = false;
+  const counters: Record<string, number> = { models: 0, samplers: 0 };
+  const shared: LocalShared = {
+    host,
+    warnings,
+    nextRequestId: () => `local-${String(++requests)}`,
+    counters,
+  };
+  const bases = createBaseLibrary(host);
+  const engines = createEnginePool(bases);
+  const snapshots = createSnapshots();
+  const models = new Set<LocalModel>();
+  const samplers = new Set<LocalSampler>();
+  const registry = createLocalRegistry(shared, bases, (runId) => [...models].some((m) => m.runId === runId));
+
+  const refuseIfClosed = (): void => {
+    if (closed) throw new ClientClosedError({ message: 'The service of this machine is closed.' });
+  };
+
+  const createModel = async (spec: ModelSpec, load: LoadRequest | null): Promise<CreatedModel> => {
+    refuseIfClosed();
+    const found = load === null ? null : await readRecord(shared, load);
+    const base = await bases.open(spec.baseModel);
+    try {
+      if (found !== null && load !== null) checkFits(found.state, base, load.path.path);
+      // A checkpoint's own settings are more than the interface can say: dropout, patterns, rsLoRA.
+      const settings = found?.state.adapter.settings ?? settingsOf(base.model.config, spec);
+      const lora = found === null ? spec.lora : loraOf(base.model.config, settings).lora;
+      const runId = ulid(Date.now(), crypto.getRandomValues(new Uint8Array(10)));
+      const keeper = new ModelKeeper({
+        shared,
+        snapshots,
+        runId,
+        baseModel: spec.baseModel,
+        parentId: found?.record.id ?? null,
+        spec: { userMetadata: { ...userMetadata, ...spec.userMetadata } },
+      });
+      const seed = found?.state.seed ?? spec.lora.seed ?? freshSeed();
+      const onUnload = (gone: LocalModel): void => {
+        models.delete(gone);
+      };
+      const options = {
+        shared,
+        base,
+        baseModel: spec.baseModel,
+        lora,
+        settings,
+        seed,
+        runId,
+        keeper,
+        onUnload,
+      };
+      const model = await LocalModel.create(options, found?.state ?? null);
+      models.add(model);
+      counters['models'] = (counters['models'] ?? 0) + 1;
+      const loaded =
+        found === null || load === null ? null : loadedOf(load.path.path, found.state, load.optimizer);
+      return { model, loaded };
+    } catch (error) {
+      base.release();
+      throw error;
+    }
+  };
+
+  /** The weights of a path, and the base model they belong to. */
+  const weightsAt = async (
+    path: ParsedCheckpointPath,
+  ): Promise<{ adapter: Adapter; snapshot: string; baseModel: string }> => {
+    const { baseModel } = await registry.weightsInfo(path, null);
+    const { state, record } = await readRecord(shared, { path, optimizer: false, weightsAccessToken: null });
+    const base = await bases.open(baseModel);
+    try {
+      checkFits(state, base, path.path);
+    } finally {
+      base.release();
+    }
+    const snapshot = formatPath(
+      'lorikeet',
+      record.runId,
+      path.checkpointType,
+      path.alias === null ? path.name : record.name,
+    );
+    return { adapter: state.adapter, snapshot, baseModel };
+  };
+
+  /** A promoted model's checkpoint, where the name is one. */
+  const promoted = async (name: string): Promise<ParsedCheckpointPath | null> => {
+    const known = await host.models();
+    if (known.some(({ modelName }) => modelName === name) || name.includes('/')) return null;
+    const run = (await (await host.store()).runs()).find(({ metadata }) => metadata[PROMOTED] === name);
+    return run === undefined ? null : parseCheckpointPath(`lorikeet://${run.id}/sampler_weights/@latest`);
+  };
+
+  interface Wanted {
+    baseModel: string;
+    adapter: Adapter | null;
+    snapshot: string | null;
+    handle: { modelPath: string | null; samplerId: string | null };
+  }
+
+  const wantedOf = async (source: SamplerSource): Promise<Wanted> => {
+    if ('samplerId' in source) {
+      const { adapter, baseModel, snapshotName } = snapshots.get(source.samplerId);
+      const handle = { modelPath: null, samplerId: source.samplerId };
+      return { baseModel, adapter, snapshot: snapshotName, handle };
+    }
+    const path = 'modelPath' in source ? source.modelPath : await promoted(source.baseModel);
+    if (path === null && 'baseModel' in source) {
+      const handle = { modelPath: null, samplerId: null };
+      return { baseModel: source.baseModel, adapter: null, snapshot: null, handle };
+    }
+    const { adapter, snapshot, baseModel } = await weightsAt(path as ParsedCheckpointPath);
+    return { baseModel, adapter, snapshot, handle: { modelPath: snapshot, samplerId: null } };
+  };
+
+  return {
+    kind: 'local',
+    label: 'this machine',
+    names: LOCAL_NAMES,
+    minTtlSeconds: 1,
+    registry,
+    serverCapabilities: () => mapped(async () => ({ supportedModels: [...(await host.models())] })),
+    capabilities: () =>
+      mapped(async () => localCapabilities((await host.gpu().catch(() => null))?.info.name ?? null)),
+    createModel: (spec, load) => mapped(() => createModel(spec, load)),
+    createSampler: (source) =>
+      mapped(async () => {
+        refuseIfClosed();
+        const { baseModel, adapter, snapshot, handle } = await wantedOf(source);
+        const engine = await engines.acquire(baseModel, adapter);
+        const sampler = new LocalSampler({
+          shared,
+          baseModel,
+          snapshot,
+          handle,
+          engine,
+          open: (path) => weightsAt(path),
+          replace: (old, next) => engines.replace(old, next),
+          release: async (old) => {
+            samplers.delete(sampler);
+            await engines.release(old);
+          },
+        });
+        samplers.add(sampler);
+        counters['samplers'] = (counters['samplers'] ?? 0) + 1;
+        return sampler;
+      }),
+    telemetry: () => ({ ...counters, requests, openModels: models.size, openSamplers: samplers.size }),
+    consoleUrl: () => null,
+    close: async () => {
+      if (closed) return;
+      closed = true;
+      for (const model of models) await model.unload();
+      for (const sampler of samplers) await sampler.close();
+      await engines.close();
+      await host.close();
+    },
+  };
+}
+
+/** A seed for whoever gives none. */
+function freshSeed(): number {
+  return crypto.getRandomValues(new Uint32Array(1))[0] ?? 0;
+}

@@ -1,0 +1,288 @@
+/** What a model of this machine saves and loads: its run in the store, made with the first save, and its snapshots for sampling. */
+import type {
+  LoadRequest,
+  ModelSpec,
+  SavedSampler,
+  SaveSamplerRequest,
+  SaveStateRequest,
+} from '../api/backend.ts';
+import {
+  BaseModelMismatchError,
+  LoraConfigMismatchError,
+  OptimizerStateMissingError,
+  UnsupportedFeatureError,
+} from '../api/own-errors.ts';
+import type { SaveWeightsResponse } from '../api/types.ts';
+import { encodeParts } from '../checkpoints/encodings.ts';
+import { writerOf } from '../checkpoints/training-run.ts';
+import { StudioError } from '../errors.ts';
+import type { Adapter, LoraSettings } from '../formats/adapter.ts';
+import { sha256Hex } from '../formats/sha256.ts';
+import { checkBase, checkLora } from '../run/restore.ts';
+import type { SessionSnapshot } from '../run/capture.ts';
+import type { RunWriter } from '../storage/checkpoint-store.ts';
+import type { NewCheckpoint } from '../storage/new-checkpoint.ts';
+import type { CheckpointRecord } from '../storage/records.ts';
+import type { OpenBase } from './bases.ts';
+import { captureModel, metadataTexts, readState, type ReadState, type StateToSave } from './capture.ts';
+import type { LocalShared } from './host.ts';
+import { findRecord, nameTags, pathOf, storedName, typeOf } from './kept.ts';
+import type { Snapshots } from './snapshots.ts';
+
+export interface KeeperOptions {
+  shared: LocalShared;
+  snapshots: Snapshots;
+  runId: string;
+  baseModel: string;
+  /** Of the checkpoint that the model was made from. */
+  parentId: string | null;
+  spec: Pick<ModelSpec, 'userMetadata'>;
+}
+
+export class ModelKeeper {
+  readonly #options: KeeperOptions;
+  #writer: Promise<RunWriter> | null = null;
+  #parentId: string | null;
+  /** The newest sampler checkpoint that is stored whole: what a delta is made to. */
+  #whole: string | null = null;
+
+  constructor(options: KeeperOptions) {
+    this.#options = options;
+    this.#parentId = options.parentId;
+  }
+
+  refuseExternal(external: string | null): void {
+    if (external === null) return;
+    throw new UnsupportedFeatureError({
+      feature: 'saveWeightsExternal',
+      backend: 'This machine',
+      why: `${external} is no store that it can write to`,
+      fix: 'Save with saveState, and download the archive.',
+    });
+  }
+
+  /** Opens the run for writing; makes it where this is the first save. */
+  #open(model: StateToSave['model']): Promise<RunWriter> {
+    const { shared, runId, baseModel, spec } = this.#options;
+    const open = async (): Promise<RunWriter> => {
+      const store = await shared.host.store();
+      await store.createRun({
+        id: runId,
+        name: `api-${runId.slice(-8).toLowerCase()}`,
+        baseId: model.id,
+        metadata: { ...spec.userMetadata },
+        note: `Trained by a program on ${baseModel}.`,
+      });
+      return writerOf(store, runId);
+    };
+    this.#writer ??= open().catch((error: unknown) => {
+      this.#writer = null;
+      throw error;
+    });
+    return this.#writer;
+  }
+
+  async saveState(
+    request: SaveStateRequest,
+    what: StateToSave,
+    snapshot: SessionSnapshot,
+  ): Promise<SaveWeightsResponse> {
+    const { parts, manifest, step } = await captureModel(what, snapshot);
+    const stored = await encodeParts(parts, null);
+    const record = await this.#save(request.name, what, {
+      step,
+      kind: 'full',
+      trigger: 'manual',
+      ...stored,
+      manifest,
+      metrics: figuresOf(request),
+      metadata: metadataTexts(request.loopState, request.metadata),
+      ttlSeconds: request.ttlSeconds,
+      overwrite: request.overwrite,
+    });
+    this.#parentId = record.id;
+    return {
+      path: pathOf(record),
+      type: 'save_weights',
+      sizeBytes: record.size,
+      step,
+      digest: digestOf(record),
+      ...(request.metadata === null ? {} : { metadata: request.metadata }),
+    };
+  }
+
+  async saveSampler(
+    { name, ttlSeconds, checkpointType }: SaveSamplerRequest,
+    what: StateToSave,
+    tensors: Adapter['tensors'],
+  ): Promise<SavedSampler> {
+    const { snapshots, baseModel } = this.#options;
+    if (name === null) {
+      const snapshotName = snapshotNameOf('ephemeral', tensors);
+      const samplerId = snapshots.add({ adapter: adapterOf(what, tensors), baseModel, snapshotName });
+      return { kind: 'ephemeral', samplerId, snapshotName };
+    }
+    if (checkpointType === 'merged_base') {
+      throw new UnsupportedFeatureError({
+        feature: 'checkpointType merged_base',
+        backend: 'This machine',
+        why: 'adapters are kept apart from their base model',
+        fix: 'Save it as base, and merge the archive with PEFT (merge_and_unload).',
+      });
+    }
+    const { parts, manifest, step } = await captureModel(what, { tensors });
+    const store = await this.#options.shared.host.store();
+    const base = checkpointType === 'delta' && this.#whole !== null ? await store.open(this.#whole) : null;
+    const stored = await encodeParts(parts, base);
+    const record = await this.#save(name, what, {
+      step,
+      kind: 'sampler',
+      trigger: 'manual',
+      ...stored,
+      manifest,
+      ttlSeconds,
+    });
+    if (record.delta === null) this.#whole = record.id;
+    return {
+      kind: 'named',
+      result: {
+        path: pathOf(record),
+        snapshotName: snapshotNameOf(name, tensors),
+        checkpointType: record.delta === null ? 'base' : 'delta',
+        sizeBytes: record.size,
+        compressionRatio: record.delta?.measuredRatio ?? 1,
+      },
+    };
+  }
+
+  async #save(
+    name: string,
+    { model }: StateToSave,
+    input: Omit<NewCheckpoint, 'name' | 'parentId' | 'pinned' | 'tags'>,
+  ): Promise<CheckpointRecord> {
+    const { runId, shared } = this.#options;
+    const writer = await this.#open(model);
+    const stored = await storedName(await shared.host.store(), runId, typeOf(input), name);
+    const { checkpoint } = await writer.save({
+      ...input,
+      name: stored,
+      tags: nameTags(name, stored),
+      parentId: this.#parentId,
+    });
+    return checkpoint;
+  }
+
+  /** Reads a checkpoint that the model is to go on from, and checks that it fits, before anything is changed. */
+  async read(
+    request: LoadRequest,
+    { base, settings }: { base: OpenBase; settings: LoraSettings },
+  ): Promise<{ state: ReadState; path: string }> {
+    const { state, record } = await readRecord(this.#options.shared, request);
+    checkFits(state, base, request.path.path);
+    if (!sameForm(state.adapter.settings, settings)) {
+      const { rank } = state.adapter.settings;
+      throw new LoraConfigMismatchError({
+        message: loraMessage(state.adapter.settings, settings),
+        field: rank === settings.rank ? 'adapter' : 'rank',
+        expected: rank === settings.rank ? settings.targetModules : settings.rank,
+        actual: rank === settings.rank ? state.adapter.settings.targetModules : rank,
+      });
+    }
+    this.#parentId = record.id;
+    return { state, path: pathOf(record) };
+  }
+
+  /** Lets the run's lock go. */
+  async release(): Promise<void> {
+    const writer = await this.#writer?.catch(() => null);
+    await writer?.release();
+  }
+}
+
+/** Reads the checkpoint of a request. Throws OptimizerStateMissingError where the optimizer is asked for and not there. */
+export async function readRecord(
+  shared: LocalShared,
+  request: LoadRequest,
+): Promise<{ state: ReadState; record: CheckpointRecord }> {
+  const store = await shared.host.store();
+  const record = await findRecord(store, request.path);
+  try {
+    const state = await readState((await store.open(record.id)).files(), request.optimizer);
+    return { state, record };
+  } catch (error) {
+    if (!(error instanceof StudioError && error.code === 'STATE_INCOMPLETE')) throw error;
+    throw new OptimizerStateMissingError({
+      message: `${request.path.path} holds no optimizer state.`,
+      field: 'optimizer',
+      expected: 'adamw',
+      actual: null,
+      cause: error,
+    });
+  }
+}
+
+/** Throws BaseModelMismatchError for a checkpoint of another base model. */
+export function checkFits({ base }: ReadState, open: OpenBase, path: string): void {
+  if (base === null) return;
+  try {
+    checkBase(base, open.model);
+  } catch (error) {
+    if (!(error instanceof StudioError)) throw error;
+    throw new BaseModelMismatchError({
+      message: `${path}: ${error.message}`,
+      field: 'baseModel',
+      expected: open.model.id,
+      actual: base.id,
+      cause: error,
+    });
+  }
+}
+
+function sameForm(found: LoraSettings, wanted: LoraSettings): boolean {
+  try {
+    checkLora(found, wanted);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function loraMessage(found: LoraSettings, wanted: LoraSettings): string {
+  try {
+    checkLora(found, wanted);
+    return '';
+  } catch (error) {
+    return error instanceof Error ? error.message.replace('the run has', 'the client has') : String(error);
+  }
+}
+
+const adapterOf = ({ settings, model }: StateToSave, tensors: Adapter['tensors']): Adapter => ({
+  settings,
+  baseModel: model.id,
+  tensors,
+});
+
+/** `<name>-<8 hex>`, the hex of the weights: the same weights under the same name are the same snapshot. */
+function snapshotNameOf(name: string, tensors: Adapter['tensors']): string {
+  const total = tensors.reduce((sum, { data }) => sum + data.byteLength, 0);
+  const bytes = new Uint8Array(total);
+  let at = 0;
+  for (const { data } of tensors) {
+    bytes.set(new Uint8Array(data.buffer, data.byteOffset, data.byteLength), at);
+    at += data.byteLength;
+  }
+  return `${name}-${sha256Hex(bytes).slice(0, 8)}`;
+}
+
+/** SHA-256 over the hashes of all parts. */
+function digestOf(record: CheckpointRecord): string {
+  return sha256Hex(record.parts.map(({ path, sha256 }) => `${sha256}  ${path}\n`).join(''));
+}
+
+/** Numbers of the metadata are figures that checkpoints can be sorted and searched by. */
+function figuresOf({ metadata }: SaveStateRequest): Record<string, number> {
+  const numbers = Object.entries(metadata ?? {}).filter(
+    (entry): entry is [string, number] => typeof entry[1] === 'number' && Number.isFinite(entry[1]),
+  );
+  return Object.fromEntries(numbers);
+}
