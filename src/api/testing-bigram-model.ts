@@ -1,5 +1,6 @@
 /** A whole small model for tests: next-token logits are a table, trained in float64. logits: [vocab, vocab] */
 import type { OptimStepRequest } from './backend.ts';
+import { BadRequestError } from './errors.ts';
 import type { TrainingCall } from './training-call.ts';
 import type { ForwardBackwardOutput } from './types.ts';
 
@@ -72,7 +73,7 @@ export function pass(
     const logprobs = tokens.map((token, i) => {
       const target = inputs.targetTokens.data[i] ?? 0;
       if (token >= VOCAB || target >= VOCAB)
-        throw new RangeError(`There is no token ${String(Math.max(token, target))}.`);
+        throw new BadRequestError({ message: `There is no token ${String(Math.max(token, target))}.` });
       const row = rowLogprobs(state.table, token);
       const logp = row[target] ?? NaN;
       const [value, slope] = tokenLoss(

@@ -17,6 +17,8 @@ export interface TinkerServer {
   readonly url: string;
   /** seq_ids in the order in which they arrived. */
   readonly arrived: number[];
+  /** Lets no work begin until what it gives is called. */
+  hold(): () => void;
   close(): Promise<void>;
 }
 
@@ -25,6 +27,20 @@ export async function startTinkerServer(config: Json): Promise<TinkerServer> {
   const models = new Map<string, { model: BackendModel; next: number; held: Map<number, () => void> }>();
   const futures = new Map<string, Promise<{ json?: Json; bytes?: Uint8Array }>>();
   const arrived: number[] = [];
+  let accepted = 0;
+  let gate: Promise<void> = Promise.resolve();
+
+  /** Takes a number: what was held back for it begins. Numbers of refused requests are taken as well. */
+  const take = (modelId: string, seqId: number, start: () => void): void => {
+    const entry = models.get(modelId);
+    if (entry === undefined) return;
+    entry.held.set(seqId, start);
+    for (let next = entry.held.get(entry.next); next !== undefined; next = entry.held.get(entry.next)) {
+      entry.held.delete(entry.next);
+      entry.next += 1;
+      next();
+    }
+  };
 
   /** Runs the work when all requests with lower numbers have been taken. */
   const inOrder = (
@@ -35,20 +51,15 @@ export async function startTinkerServer(config: Json): Promise<TinkerServer> {
     arrived.push(seqId);
     const entry = models.get(modelId);
     if (entry === undefined) throw new Error(`There is no model ${modelId}.`);
-    const id = String(futures.size + 1);
-    futures.set(
-      id,
-      new Promise((resolve, reject) => {
-        entry.held.set(seqId, () => {
-          work(entry.model).then(resolve, reject);
-        });
-      }),
-    );
-    for (let start = entry.held.get(entry.next); start !== undefined; start = entry.held.get(entry.next)) {
-      entry.held.delete(entry.next);
-      entry.next += 1;
-      start();
-    }
+    const id = String((accepted += 1));
+    const future = new Promise<{ json?: Json; bytes?: Uint8Array }>((resolve, reject) => {
+      take(modelId, seqId, () => {
+        gate.then(() => work(entry.model)).then(resolve, reject);
+      });
+    });
+    // Told to whoever asks for it.
+    future.catch(() => undefined);
+    futures.set(id, future);
     return id;
   };
   const turn = { seqId: 0, onQueueState: () => undefined };
@@ -68,10 +79,10 @@ export async function startTinkerServer(config: Json): Promise<TinkerServer> {
       case 'get_server_capabilities':
         return reply({ supported_models: [{ model_name: 'bigram' }] });
       case 'create_model': {
-        const { rank, seed } = json['lora_config'] as { rank: number; seed: number };
+        const { rank, seed } = json['lora_config'] as { rank: number; seed: number | null };
         const spec = {
           baseModel: 'bigram',
-          lora: checkLora({ rank, seed }),
+          lora: checkLora({ rank, seed: seed ?? 0 }),
           targetModules: null,
           userMetadata: null,
         };
@@ -103,8 +114,19 @@ export async function startTinkerServer(config: Json): Promise<TinkerServer> {
         };
         return reply({ request_id: inOrder(json['model_id'] as string, json['seq_id'] as number, work) });
       }
+      case 'weights_info':
+      case 'load_weights':
+        // It keeps no checkpoints.
+        take(String(json['model_id']), Number(json['seq_id']), () => undefined);
+        response.writeHead(404, { 'content-type': 'application/json' });
+        response.end('{"detail":"Checkpoint not found"}');
+        return undefined;
       case 'retrieve_future': {
-        const done = await futures.get(json['request_id'] as string);
+        const id = json['request_id'] as string;
+        const done = await futures.get(id)?.catch((error: unknown) => ({
+          bytes: undefined,
+          json: { error: (error as Error).message, category: 'user' },
+        }));
         if (done?.bytes === undefined) return reply(done?.json ?? {});
         response.writeHead(200, { 'content-type': 'application/x-protobuf' });
         response.end(done.bytes);
@@ -133,6 +155,13 @@ export async function startTinkerServer(config: Json): Promise<TinkerServer> {
   return {
     url: `http://127.0.0.1:${String((server.address() as AddressInfo).port)}`,
     arrived,
+    hold: () => {
+      let open: () => void = () => undefined;
+      gate = new Promise((resolve) => {
+        open = resolve;
+      });
+      return open;
+    },
     close: () =>
       new Promise((resolve) => {
         server.closeAllConnections();
