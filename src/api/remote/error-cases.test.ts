@@ -59,6 +59,19 @@ async function goesOn(client: TrainingClient, firstSeq: number): Promise<void> {
   await client.optimStep({ learningRate: 0.1 });
 }
 
+/** A server is asked what it serves; a checkpoint knows its base. With the turns that it took to find out. */
+const WRONG_BASE = {
+  local: async (service: ServiceClient, client: TrainingClient) => {
+    const { path } = await client.saveState('a');
+    const opening = service.createTrainingClientFromState(path, { baseModel: 'other' });
+    return { error: await failure(opening), turns: 1 };
+  },
+  remote: async (service: ServiceClient) => ({
+    error: await failure(service.createLoraTrainingClient('another/model')),
+    turns: 0,
+  }),
+};
+
 describe.each(['local', 'remote'] as const)('a mistake in a call (%s)', (kind) => {
   it('with an unknown path or none at all', async () => {
     const { service, client } = await setUp(kind);
@@ -73,16 +86,9 @@ describe.each(['local', 'remote'] as const)('a mistake in a call (%s)', (kind) =
 
   it('with the wrong base model', async () => {
     const { service, client } = await setUp(kind);
-    if (kind === 'remote') {
-      expect(await failure(service.createLoraTrainingClient('another/model'))).toBeInstanceOf(
-        BadRequestError,
-      );
-    } else {
-      const { path } = await client.saveState('a');
-      const opening = service.createTrainingClientFromState(path, { baseModel: 'other' });
-      expect(await failure(opening)).toBeInstanceOf(BaseModelMismatchError);
-    }
-    await goesOn(client, kind === 'remote' ? 1 : 2);
+    const { error, turns } = await WRONG_BASE[kind](service, client);
+    expect(error.name).toBe(kind === 'remote' ? BadRequestError.name : BaseModelMismatchError.name);
+    await goesOn(client, 1 + turns);
   });
 
   it.each<[string, Datum[], LossFnType, Record<string, number>?]>([
