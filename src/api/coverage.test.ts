@@ -31,6 +31,8 @@ const ROWS: Readonly<Record<string, number>> = {
   '11.3': 26,
   '11.4': 7,
   '11.5': 28,
+  // What may go wrong in a call.
+  Errors: 9,
 };
 
 interface Row {
