@@ -4,8 +4,8 @@ import { StudioError } from '../src/errors.ts';
 /** Where the page lies: one folder above the worker, in development (`workers/`) and in the build (`assets/`). */
 const HOME = new URL('..', self.location.href);
 
-/** Fetches a file by its path beside the page. */
-export async function fetchAsset(path: string): Promise<Response> {
+/** Fetches a file by its path beside the page, or below another address. */
+export async function fetchAsset(path: string, home: URL = HOME): Promise<Response> {
   const problem = (detail: string, cause?: unknown): StudioError =>
     new StudioError(
       {
@@ -17,7 +17,7 @@ export async function fetchAsset(path: string): Promise<Response> {
     );
   let response: Response;
   try {
-    response = await fetch(new URL(path, HOME));
+    response = await fetch(new URL(path, home));
   } catch (cause) {
     throw problem('no connection', cause);
   }
@@ -26,8 +26,12 @@ export async function fetchAsset(path: string): Promise<Response> {
 }
 
 /** The whole content of a file beside the page; tells how many bytes have arrived. */
-export async function fetchBlob(path: string, onBytes: (bytes: number) => void): Promise<Blob> {
-  const response = await fetchAsset(path);
+export async function fetchBlob(
+  path: string,
+  onBytes: (bytes: number) => void,
+  home: URL = HOME,
+): Promise<Blob> {
+  const response = await fetchAsset(path, home);
   if (response.body === null) return response.blob();
   let received = 0;
   const counted = response.body.pipeThrough(

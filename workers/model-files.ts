@@ -5,7 +5,7 @@ import { openHubModel } from '../src/hub/hub-model.ts';
 import type { ModelChoice, Progress } from './api.ts';
 import { fetchBlob } from './assets.ts';
 
-const EMBEDDED = {
+export const EMBEDDED = {
   id: 'lorikeet-tiny',
   files: [
     'config.json',
@@ -32,10 +32,11 @@ export async function openModelFiles(
   choice: ModelChoice,
   onProgress: (progress: Progress) => void,
   signal: AbortSignal,
+  home?: URL,
 ): Promise<ModelFiles> {
   switch (choice.kind) {
     case 'embedded':
-      return { files: await fetchEmbedded(onProgress), id: EMBEDDED.id, revision: null };
+      return { files: await fetchEmbedded(onProgress, home), id: EMBEDDED.id, revision: null };
     case 'files': {
       const paths = choice.files.map(({ path }) => path);
       const id = commonFolder(paths).slice(0, -1) || 'local-model';
@@ -58,14 +59,15 @@ export async function openModelFiles(
   }
 }
 
-async function fetchEmbedded(onProgress: (progress: Progress) => void): Promise<FileSet> {
+async function fetchEmbedded(onProgress: (progress: Progress) => void, home?: URL): Promise<FileSet> {
   const received = new Map<string, number>();
   const fetched = EMBEDDED.files.map(async (path) => {
-    const blob = await fetchBlob(`models/${EMBEDDED.id}/${path}`, (bytes) => {
+    const onBytes = (bytes: number): void => {
       received.set(path, bytes);
       const done = [...received.values()].reduce((sum, part) => sum + part, 0);
       onProgress({ label: EMBEDDED.id, done: Math.min(done, EMBEDDED.bytes), total: EMBEDDED.bytes });
-    });
+    };
+    const blob = await fetchBlob(`models/${EMBEDDED.id}/${path}`, onBytes, home);
     return { path, blob };
   });
   return blobFileSet(EMBEDDED.id, await Promise.all(fetched));

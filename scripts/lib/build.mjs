@@ -24,6 +24,14 @@ export const BUILDS = {
     sources: [...COMMON, 'index.html', 'public', 'vite.config.ts'],
   },
   cli: { args: [...NODE_BUILD, 'src/cli/main.ts'], sources: [...COMMON, 'vite.node.config.ts'] },
+  lib: {
+    args: ['--config', 'vite.lib.config.ts', '--mode', 'node'],
+    sources: [...COMMON, 'package.json', 'vite.lib.config.ts'],
+  },
+  'lib-browser': {
+    args: ['--config', 'vite.lib.config.ts', '--mode', 'browser'],
+    sources: [...COMMON, 'package.json', 'vite.lib.config.ts'],
+  },
   bench: { args: [...NODE_BUILD, 'bench/main.ts'], sources: [...COMMON, 'bench', 'vite.node.config.ts'] },
 };
 

@@ -101,12 +101,16 @@ function noDevice(wanted: string, seen: readonly string[]): StudioError {
   });
 }
 
-/** Opens a device for `work` and destroys it afterwards: without that, Node would not end. */
-export async function withGpu<T>(
-  wanted: string,
-  report: Reporter,
-  work: (gpu: OpenGpu) => Promise<T>,
-): Promise<T> {
+/** A device that stays open until it is closed. */
+export interface HeldGpu extends OpenGpu {
+  /** What the GPU itself has reported so far, which explains a failure best. */
+  trouble(): StudioError | undefined;
+  /** Destroys the device: without that, Node would not end. */
+  close(): void;
+}
+
+/** Opens a device. Throws GPU_UNAVAILABLE or GPU_LIMIT. */
+export async function openGpu(wanted: string, report: Reporter): Promise<HeldGpu> {
   const adapter = await findAdapter(wanted);
   const info = describeAdapter(adapter);
   const device = await requestEngineDevice(adapter);
@@ -128,19 +132,36 @@ export async function withGpu<T>(
       fix: 'Try again with a smaller batch or a shorter maximum length, or update the graphics driver.',
     });
   });
+  return {
+    device,
+    info,
+    trouble: () => trouble,
+    close: () => {
+      closing = true;
+      device.destroy();
+      // A last look at them, so that nothing takes them for unused before.
+      for (const gpu of held) void gpu.wgslLanguageFeatures;
+    },
+  };
+}
+
+/** Opens a device for `work` and closes it afterwards. */
+export async function withGpu<T>(
+  wanted: string,
+  report: Reporter,
+  work: (gpu: OpenGpu) => Promise<T>,
+): Promise<T> {
+  const gpu = await openGpu(wanted, report);
   try {
-    const result = await work({ device, info });
+    const result = await work({ device: gpu.device, info: gpu.info });
     // The GPU's own reports come with a delay.
-    await device.queue.onSubmittedWorkDone();
+    await gpu.device.queue.onSubmittedWorkDone();
+    const trouble = gpu.trouble();
     if (trouble) throw trouble;
     return result;
   } catch (error) {
-    // What the GPU itself reports explains a failure best.
-    throw trouble ?? error;
+    throw gpu.trouble() ?? error;
   } finally {
-    closing = true;
-    device.destroy();
-    // A last look at them, so that nothing takes them for unused before.
-    for (const gpu of held) void gpu.wgslLanguageFeatures;
+    gpu.close();
   }
 }

@@ -25,7 +25,7 @@ import { bytes as inWords } from './words.ts';
 
 /** The name of the embedded model on the command line, and in what it trains. */
 export const TINY = 'tiny';
-const TINY_ID = 'lorikeet-tiny';
+export const TINY_ID = 'lorikeet-tiny';
 
 /** The folder of the embedded model: in the project, or in its built copy. */
 export function tinyFolder(): string {

@@ -66,8 +66,8 @@ export function loadsByLane(device: GPUDevice): boolean {
   return subgroupConstants(device)?.WIDTH === 8;
 }
 
-/** Describes an adapter for people. */
-export function describeAdapter(adapter: GPUAdapter): DeviceInfo {
+/** Describes an adapter for people; an open device says the same of itself. */
+export function describeAdapter(adapter: Pick<GPUAdapter, 'info' | 'limits' | 'features'>): DeviceInfo {
   const { vendor, architecture, device, description } = adapter.info;
   const parts = [vendor, architecture, device, description].filter((part) => part !== '');
   const name = [...new Set(parts)].join(' ') || 'unnamed GPU';

@@ -1,0 +1,23 @@
+/** What programs import from the package: the clients, the values they take and give, and their errors. */
+export { ServiceClient, type CreateLoraOptions, type ServiceClientOptions } from '../api/service-client.ts';
+export { TrainingClient } from '../api/training-client.ts';
+export { SamplingClient, type SampleOptions } from '../api/sampling-client.ts';
+export { RestClient } from '../api/rest-client.ts';
+export { ReferenceClient } from '../api/reference-client.ts';
+export { DeploymentSampler } from '../api/deployment-sampler.ts';
+export { CheckpointManager } from '../api/checkpoint-manager.ts';
+export { PPOTrainer } from '../api/ppo-trainer.ts';
+export * from '../api/recovery.ts';
+export * from '../api/weight-syncer.ts';
+export * from '../api/tracker.ts';
+export { ModelInput } from '../api/model-input.ts';
+export { resolveNextCheckpointType } from '../api/next-checkpoint-type.ts';
+export { validateOutputModelId } from '../api/output-model-id.ts';
+export { formatPath, parseCheckpointPath, resolveCheckpointPath } from '../api/paths.ts';
+export type { ApiFuture, WaitOptions } from '../api/future.ts';
+export type { CustomLoss } from '../api/custom-loss.ts';
+export type { CapabilityReport } from '../api/capabilities.ts';
+export type { LorikeetWarning } from '../api/warnings.ts';
+export type * from '../api/types.ts';
+export * from '../api/errors.ts';
+export * from '../api/own-errors.ts';
