@@ -14,6 +14,14 @@ import { isJson, reader } from './wire-read.ts';
 
 const id = encodeURIComponent;
 const RUNS_PAGE = 20;
+/** Links hold for two hours on the servers that do not say it. */
+const LINK_MS = 7_200_000;
+
+/** Until when a link holds, by the answer's header where that is a time. */
+function expiryOf(headers: Headers): string {
+  const said = Date.parse(headers.get('expires') ?? '');
+  return new Date(Number.isNaN(said) ? Date.now() + LINK_MS : said).toISOString();
+}
 
 export function createRemoteRegistry(context: () => Promise<RemoteContext>): BackendRegistry {
   const call = async (request: Request): Promise<{ reply: Reply; context: RemoteContext }> => {
@@ -135,15 +143,12 @@ export function createRemoteRegistry(context: () => Promise<RemoteContext>): Bac
       if (response.status >= 300 && response.status < 400 && location !== null) {
         await response.body?.cancel();
         const url = new URL(location, `${transport.baseUrl}/`);
-        return {
-          url: url.href,
-          expires: new Date(response.headers.get('expires') ?? Date.now() + 7_200_000).toISOString(),
-        };
+        return { url: url.href, expires: expiryOf(response.headers) };
       }
       // A relay follows the redirect itself: its own address is the one to use.
       if (response.status === 200 && !(response.headers.get('content-type') ?? '').includes('json')) {
         await response.body?.cancel();
-        return { url: response.url, expires: new Date(Date.now() + 7_200_000).toISOString() };
+        return { url: response.url, expires: expiryOf(response.headers) };
       }
       const text = await response.text();
       const body: unknown = text.startsWith('{') ? JSON.parse(text) : text;

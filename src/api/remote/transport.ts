@@ -128,6 +128,8 @@ function mayRetry(reply: Reply, mode: RetryMode): boolean {
   if (mode === 'none') return false;
   // 425 and 429 say that nothing was taken; so does 503 where a server is starting or full.
   if (reply.status === 429 || reply.status === 425 || reply.status === 503) return true;
+  // A relay that found nobody: the server has not seen the request.
+  if ((reply.body as { code?: unknown } | null)?.code === 'RELAY_TARGET_UNREACHABLE') return true;
   // A bare 500 is a fault in the server that the same request meets again.
   return mode === 'safe' && [408, 502, 504].includes(reply.status);
 }
