@@ -187,11 +187,23 @@ export function decodeForwardBackwardRequest(message: Uint8Array): DecodedReques
       case 6:
         request.forwardOnly = toUint64(f) !== 0;
         break;
+      case 7: {
+        // Newer clients write the settings here too, where a value may be text; no loss of ours has such.
+        const [key, value] = entryOf(toBytes(f));
+        request.lossFnConfig[key] = configNumber(value?.bytes ?? new Uint8Array(0));
+        break;
+      }
       default:
         break;
     }
   }
   return request;
+}
+
+/** The number of a setting; NaN, which the settings' check refuses, where it is text. */
+function configNumber(bytes: Uint8Array): number {
+  const number = [...protoFields(bytes)].find(({ field }) => field === 1);
+  return number === undefined ? NaN : toDouble(number);
 }
 
 /** Key and value of a map entry. */
