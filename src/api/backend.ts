@@ -269,6 +269,12 @@ export interface BackendRegistry {
   setPinned(path: ParsedCheckpointPath, pinned: boolean): Promise<void>;
   archiveUrl(path: ParsedCheckpointPath): Promise<CheckpointArchiveUrlResponse>;
   download(path: ParsedCheckpointPath, request: DownloadRequest): Promise<Download>;
+  /**
+   * Takes a checkpoint back under the path that it had: `body` is what `download` gave for it without format and layout,
+   * `row` its row then, with step, metadata and metrics. All of it is there when it resolves, or nothing is. Left out where
+   * the backend cannot.
+   */
+  restore?(path: ParsedCheckpointPath, body: ReadableStream<Uint8Array>, row: Checkpoint): Promise<void>;
   /** Materialises, verifies, then publishes under the name; nothing is staged for an id that is taken or invalid. */
   promote(path: ParsedCheckpointPath, outputModelId: string): Promise<{ modelId: string }>;
   listModels(): Promise<{ modelId: string; baseModel: string; createTime: string }[]>;

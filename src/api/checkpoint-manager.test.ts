@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it, vi } from 'vitest';
 import { CheckpointManager } from './checkpoint-manager.ts';
+import { memoryColdStore } from './cold-store.ts';
 import { AdaptiveInterval, planRetention, unitsOf, type ManagedUnit } from './manager-policy.ts';
 import type { ManagerOptions } from './manager-options.ts';
 import { CheckpointCorruptError, UnsupportedFeatureError } from './own-errors.ts';
@@ -211,7 +212,9 @@ describe('a manager', () => {
     const { client } = await setUp();
     expect(() => new CheckpointManager(client, { saveEvery: -1 })).toThrow('whole number');
     expect(() => new CheckpointManager(client, { maxCheckpoints: 0 })).toThrow('whole number from 1');
-    expect(() => new CheckpointManager(client, { archiveTo: {} })).toThrow(UnsupportedFeatureError);
+    expect(
+      () => new CheckpointManager(client, { archiveTo: { store: memoryColdStore(), afterSteps: -1 } }),
+    ).toThrow('archiveTo.afterSteps is -1');
   });
 });
 

@@ -10,6 +10,7 @@ import {
   bestUnits,
   nameOf,
   periodicName,
+  planArchive,
   planRetention,
   unitsOf,
   type AdaptiveRule,
@@ -20,7 +21,7 @@ import {
 import { CheckpointExistsError, UnsupportedFeatureError } from './own-errors.ts';
 import { parseCheckpointPath } from './paths.ts';
 import type { ManagedCheckpoint, ManagerOptions, Progress } from './manager-options.ts';
-import { removeUnits, verifyListed } from './manager-store.ts';
+import { archiveUnits, oldEnough, removeUnits, verifyListed } from './manager-store.ts';
 import { createTrackers, type Trackers } from './tracker.ts';
 import type { TrainingClient } from './training-client.ts';
 import type { Checkpoint, LoopState, Metadata } from './types.ts';
@@ -64,12 +65,8 @@ export class CheckpointManager {
       adaptive,
     } = options;
     if (options.archiveTo !== undefined) {
-      throw new UnsupportedFeatureError({
-        feature: 'archiveTo',
-        backend: client.host.backend.label,
-        why: 'training state cannot be moved to another store and back',
-        fix: 'Download sampler archives instead.',
-      });
+      oldEnough(options.archiveTo, 0, 0);
+      client.host.cold.attach(options.archiveTo.store);
     }
     this.#client = client;
     this.#o = options;
@@ -298,9 +295,10 @@ export class CheckpointManager {
 
   async #savePeriodic(name: string, step: number, metrics: Metrics): Promise<ManagedCheckpoint> {
     const saved = await this.#save(name, step, metrics, this.#o.periodicTtlSeconds ?? null);
-    const { remove } = this.#plan(
+    const { remove, archive = [] } = this.#plan(
       await this.#client.host.backend.registry.listCheckpoints(this.#client.runId),
     );
+    await archiveUnits(this.#client, archive);
     await removeUnits(this.#client, remove);
     return saved;
   }
@@ -355,9 +353,12 @@ export class CheckpointManager {
 
   #plan(rows: readonly Checkpoint[]): Retention {
     const rule = { maxCheckpoints: this.#max, keepEvery: this.#o.keepEvery ?? 0, best: this.#best };
-    return planRetention(unitsOf(rows), rule, this.#pinned, (unit) =>
+    const plan = planRetention(unitsOf(rows), rule, this.#pinned, (unit) =>
       this.#metricOf(unit, this.#best?.metric ?? ''),
     );
+    const { archiveTo } = this.#o;
+    if (archiveTo === undefined) return plan;
+    return planArchive(plan, this.#pinned, oldEnough(archiveTo, this.#lastStep, this.#now()));
   }
 
   #metricOf({ name, rows }: ManagedUnit, metric: string): number {
@@ -367,9 +368,10 @@ export class CheckpointManager {
   }
 
   async #states(): Promise<Checkpoint[]> {
-    const rows = await this.#client.host.backend.registry
-      .listCheckpoints(this.#client.runId)
-      .catch((): Checkpoint[] => []);
+    const { backend, cold } = this.#client.host;
+    const { runId } = this.#client;
+    const hot = await backend.registry.listCheckpoints(runId).catch((): Checkpoint[] => []);
+    const rows = await cold.merged(runId, hot);
     return sortCheckpoints(
       rows.filter((row) => row.checkpointType === 'training' && row.state === 'complete'),
     );

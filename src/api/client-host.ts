@@ -1,5 +1,6 @@
 /** What the clients of one service share; the service makes it and hands it to each of them. */
 import type { Backend, SamplerSource } from './backend.ts';
+import type { ColdShelf } from './cold-shelf.ts';
 import { UnsupportedFeatureError } from './own-errors.ts';
 import type { OpenFromStateOptions } from './open-from-state.ts';
 import type { SamplingClient } from './sampling-client.ts';
@@ -18,6 +19,8 @@ export interface ClientHost {
   /** The caller's tokenizers, for backends that have none. */
   readonly tokenizer: ((baseModel: string) => Promise<ApiTokenizer>) | null;
   readonly retry: RetryConfig;
+  /** Checkpoints that were moved to a cold store; loads fetch them back. */
+  readonly cold: ColdShelf;
   openFromState(path: string, options: OpenFromStateOptions): Promise<TrainingClient>;
   openSampler(source: SamplerSource, retry?: RetryConfig): Promise<SamplingClient>;
 }

@@ -1,6 +1,13 @@
 /** What a CheckpointManager is told, and what it gives. */
+import type { ColdStore } from './cold-store.ts';
 import type { Tracker } from './tracker.ts';
 import type { LoopState, Metadata } from './types.ts';
+
+export interface ArchiveOptions {
+  store: ColdStore;
+  afterSteps?: number;
+  afterSeconds?: number;
+}
 
 export interface ManagerOptions {
   /** Optimizer steps between saves; 0 is off, 20 unless said otherwise. */
@@ -23,7 +30,11 @@ export interface ManagerOptions {
   asyncPeriodicSaves?: boolean;
   periodicTtlSeconds?: number | null;
   rollingTtlSeconds?: number | null;
-  archiveTo?: unknown;
+  /**
+   * What the rules let go is moved there instead of deleted. With `afterSteps` or `afterSeconds`, so is what they keep and
+   * is that old; the newest state, pinned and public ones stay.
+   */
+  archiveTo?: ArchiveOptions;
   loopState?: () => LoopState;
   metadata?: (step: number) => Metadata;
   trackers?: readonly Tracker[];

@@ -72,6 +72,8 @@ export interface RetentionRule {
 }
 
 export interface Retention {
+  /** Moved to a cold store; only with `archiveTo`. */
+  archive?: ManagedUnit[];
   remove: ManagedUnit[];
   keep: ManagedUnit[];
   freedBytes: number;
@@ -118,6 +120,39 @@ export function planRetention(
     remove,
     keep: units.filter((unit) => keep.has(unit)),
     freedBytes: remove.reduce((sum, { bytes }) => sum + bytes, 0),
+  };
+}
+
+/**
+ * What goes to a cold store: all that the rules let go, and of what they keep the periodic ones that are old enough. Never
+ * the newest state, which a run is resumed from, nor what is pinned, public or the base of a delta.
+ */
+export function planArchive(
+  plan: Retention,
+  pinned: ReadonlySet<string>,
+  isOld: (unit: ManagedUnit) => boolean,
+): Retention & { archive: ManagedUnit[] } {
+  const rows = plan.keep.flatMap((unit) => unit.rows);
+  const bases = new Set(rows.flatMap((row) => (row.encoding === 'delta' ? [row.parentPath] : [])));
+  const newest = plan.keep.findLast(
+    (unit) => isGood(unit) && unit.rows.some(({ checkpointType }) => checkpointType === 'training'),
+  );
+  const old = plan.keep.filter(
+    (unit) =>
+      unit !== newest &&
+      unit.role === 'periodic' &&
+      isGood(unit) &&
+      isOld(unit) &&
+      !unit.rows.some((row) => row.pinned || row.public || pinned.has(row.path) || bases.has(row.path)),
+  );
+  // A damaged one is not worth a place there.
+  const archive = [...plan.remove.filter(isGood), ...old];
+  const remove = plan.remove.filter((unit) => !isGood(unit));
+  return {
+    archive,
+    remove,
+    keep: plan.keep.filter((unit) => !old.includes(unit)),
+    freedBytes: [...archive, ...remove].reduce((sum, { bytes }) => sum + bytes, 0),
   };
 }
 

@@ -1,4 +1,6 @@
 /** What a manager does to the store: sees that a save is there, and deletes. */
+import { BadRequestError } from './errors.ts';
+import type { ArchiveOptions } from './manager-options.ts';
 import type { ManagedUnit } from './manager-policy.ts';
 import { CheckpointCorruptError, CheckpointNotFoundError, UnsupportedFeatureError } from './own-errors.ts';
 import { parseCheckpointPath } from './paths.ts';
@@ -19,6 +21,34 @@ export async function verifyListed(client: TrainingClient, paths: readonly strin
       throw new CheckpointCorruptError({ message, path, files: [] });
     }
   }
+}
+
+/** Moves to the cold store; a failure is a warning, and the checkpoint stays where it is. */
+export async function archiveUnits({ host }: TrainingClient, units: readonly ManagedUnit[]): Promise<void> {
+  for (const row of units.flatMap(({ rows }) => rows)) {
+    try {
+      await host.cold.move(row);
+    } catch (error) {
+      const message = `${row.path} could not be moved to the cold store: ${(error as Error).message}`;
+      host.warnings.once({ code: 'RETENTION_FAILED', message }, row.path);
+    }
+  }
+}
+
+/** Whether a unit is old enough for the cold store, at a step and a time. */
+export function oldEnough(o: ArchiveOptions, step: number, now: number): (unit: ManagedUnit) => boolean {
+  const { afterSteps, afterSeconds } = o;
+  for (const [name, value] of Object.entries({ afterSteps, afterSeconds })) {
+    if (value === undefined || (Number.isFinite(value) && value >= 0)) continue;
+    throw new BadRequestError({ message: `archiveTo.${name} is ${String(value)}; it must be at least 0.` });
+  }
+  return ({ step: saved, rows }) => {
+    const time = Date.parse(rows[0]?.createTime ?? '');
+    return (
+      (afterSteps !== undefined && step - saved >= afterSteps) ||
+      (afterSeconds !== undefined && now - time >= afterSeconds * 1000)
+    );
+  };
 }
 
 /** Deletes; a failure is a warning, as training must not end by it. */

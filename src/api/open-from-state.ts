@@ -23,6 +23,7 @@ export async function openFromState(
 ): Promise<TrainingClient> {
   const { backend } = host;
   const parsed = await resolveKind(backend.registry, parseCheckpointPath(path, { assume: 'training' }));
+  await host.cold.warm(parsed);
   const token = options.weightsAccessToken ?? null;
   const info = await backend.registry.weightsInfo(parsed, token);
   if (options.baseModel !== undefined && options.baseModel !== info.baseModel) {

@@ -4,7 +4,7 @@ import type { AccessScope, BackendRegistry, SearchQuery, ServiceRequest } from '
 import { deleteCheckpoints, type DeletePlan, type DeleteSelector } from './bulk-delete.ts';
 import type { ClientHost } from './client-host.ts';
 import { downloadArchive, type DownloadOptions, type DownloadResult } from './download.ts';
-import { BadRequestError } from './errors.ts';
+import { BadRequestError, NotFoundError } from './errors.ts';
 import { createFuture, type ApiFuture } from './future.ts';
 import { sortCheckpoints } from './list-order.ts';
 import { checkTtl } from './parameters.ts';
@@ -60,6 +60,18 @@ function pageOf(all: readonly Checkpoint[], o: ListOptions): CheckpointsListResp
   return page;
 }
 
+/** Where it is, and in the cold store; throws where it is in neither. */
+async function deleteOne(
+  registry: BackendRegistry,
+  path: ParsedCheckpointPath,
+  { cold }: ClientHost,
+): Promise<void> {
+  const wasCold = await cold.remove(path);
+  await registry.deleteCheckpoint(path).catch((error: unknown) => {
+    if (!wasCold || !(error instanceof NotFoundError)) throw error;
+  });
+}
+
 export class RestClient {
   readonly #host: Promise<ClientHost>;
 
@@ -78,23 +90,25 @@ export class RestClient {
 
   #onPath<T>(
     path: string,
-    work: (registry: BackendRegistry, path: ParsedCheckpointPath) => Promise<T>,
+    work: (registry: BackendRegistry, path: ParsedCheckpointPath, host: ClientHost) => Promise<T>,
     assume: 'training' | 'sampler' = 'sampler',
   ): ApiFuture<T> {
     const parsed = attempt(() => parseCheckpointPath(path, { assume }));
     if (!parsed.ok) return rejected(parsed.error);
-    return this.#call(async (registry) => work(registry, await resolveKind(registry, parsed.value)));
+    return this.#call(async (registry, host) =>
+      work(registry, await resolveKind(registry, parsed.value), host),
+    );
   }
 
   #onId<T>(
     runId: string,
     checkpointId: string,
-    work: (registry: BackendRegistry, path: ParsedCheckpointPath) => Promise<T>,
+    work: (registry: BackendRegistry, path: ParsedCheckpointPath, host: ClientHost) => Promise<T>,
   ): ApiFuture<T> {
-    return this.#call(async (registry, { backend }) => {
+    return this.#call(async (registry, host) => {
       const { checkpointType, name } = parseCheckpointId(checkpointId);
-      const scheme: PathScheme = backend.kind === 'local' ? 'lorikeet' : 'tinker';
-      return work(registry, parseCheckpointPath(formatPath(scheme, runId, checkpointType, name)));
+      const scheme: PathScheme = host.backend.kind === 'local' ? 'lorikeet' : 'tinker';
+      return work(registry, parseCheckpointPath(formatPath(scheme, runId, checkpointType, name)), host);
     });
   }
 
@@ -138,7 +152,9 @@ export class RestClient {
 
   /** The checkpoints of a run, both kinds, by step, then in the order of saving; oldest first. */
   listCheckpoints(runId: string, options: ListOptions = {}): ApiFuture<CheckpointsListResponse> {
-    return this.#call(async (registry) => pageOf(await registry.listCheckpoints(runId), options));
+    return this.#call(async (registry, { cold }) =>
+      pageOf(await cold.merged(runId, await registry.listCheckpoints(runId)), options),
+    );
   }
 
   /** The checkpoints of all runs. */
@@ -156,11 +172,11 @@ export class RestClient {
   }
 
   deleteCheckpoint(runId: string, checkpointId: string): ApiFuture<void> {
-    return this.#onId(runId, checkpointId, (registry, path) => registry.deleteCheckpoint(path));
+    return this.#onId(runId, checkpointId, deleteOne);
   }
 
   deleteCheckpointFromPath(path: string): ApiFuture<void> {
-    return this.#onPath(path, (registry, parsed) => registry.deleteCheckpoint(parsed));
+    return this.#onPath(path, deleteOne);
   }
 
   /** Deletes what a selector finds. With `dryRun` it only says what that would be, and the bytes it would free. */
@@ -204,7 +220,10 @@ export class RestClient {
 
   /** Downloads a checkpoint as an archive: to a sink in constant memory, or, without one, as bytes. */
   downloadCheckpointArchive(path: string, options: DownloadOptions = {}): ApiFuture<DownloadResult> {
-    return this.#onPath(path, (registry, parsed) => downloadArchive(registry, parsed, options));
+    return this.#onPath(path, async (registry, parsed, { cold }) => {
+      await cold.warm(parsed);
+      return downloadArchive(registry, parsed, options);
+    });
   }
 
   /** Makes a named model of a sampler checkpoint. The id is checked before anything is written. */

@@ -3,6 +3,8 @@ import { attempt, rejected } from './attempt.ts';
 import type { Backend, ModelSpec, SamplerSource } from './backend.ts';
 import type { CapabilityReport } from './capabilities.ts';
 import type { ClientHost, RetryConfig } from './client-host.ts';
+import { ColdShelf } from './cold-shelf.ts';
+import type { ColdStore } from './cold-store.ts';
 import { DeploymentSampler, type DeploymentSamplerOptions } from './deployment-sampler.ts';
 import { BadRequestError } from './errors.ts';
 import { createFuture, type ApiFuture, type WaitOptions } from './future.ts';
@@ -33,6 +35,8 @@ export interface ServiceClientOptions {
   device?: unknown;
   store?: unknown;
   retry?: RetryConfig;
+  /** Where checkpoints were moved to by a CheckpointManager's `archiveTo`: they are listed, and loads fetch them back. */
+  coldStore?: ColdStore;
   onWarning?: (warning: LorikeetWarning) => void;
   /** Loads the tokenizer of a base model, for servers, which hand out none. */
   tokenizer?: (baseModel: string) => Promise<ApiTokenizer>;
@@ -100,8 +104,14 @@ export class ServiceClient {
       return makeLocalBackend({ device, store, userMetadata, warnings });
     };
     this.host = makeBackend().then((backend) => {
+      const cold = new ColdShelf(
+        () => backend.registry,
+        () => backend.label,
+      );
+      if (options.coldStore !== undefined) cold.attach(options.coldStore);
       const host: ClientHost = {
         backend,
+        cold,
         warnings,
         tokenizer: options.tokenizer ?? null,
         retry: options.retry ?? {},
@@ -111,6 +121,7 @@ export class ServiceClient {
             'modelPath' in given
               ? { modelPath: await resolveKind(backend.registry, given.modelPath) }
               : given;
+          if ('modelPath' in source) await cold.warm(source.modelPath);
           return new SamplingClient(host, await backend.createSampler(source), retry);
         },
       };

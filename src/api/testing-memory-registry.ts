@@ -1,5 +1,6 @@
 /** Runs and checkpoints in memory, for the tests' backend. */
 import type { BackendRegistry } from './backend.ts';
+import { bytesOf, streamOf } from './cold-store.ts';
 import { ConflictError, NotFoundError } from './errors.ts';
 import { UnsupportedFeatureError } from './own-errors.ts';
 import type { FullLoraConfig } from './parameters.ts';
@@ -21,6 +22,9 @@ export interface MemoryStore {
   models: Map<string, string>;
   sequence: number;
 }
+
+const arraysAsLists = (_: string, value: unknown): unknown =>
+  value instanceof Float64Array ? Array.from(value) : value;
 
 const runOf = (path: string): string => path.split('/')[2] ?? '';
 
@@ -101,7 +105,22 @@ export function createMemoryRegistry(
       ),
     setPinned: (path, pinned) => change(path, { pinned }),
     archiveUrl: unsupported('archiveUrl'),
-    download: unsupported('download'),
+    download: async (path, { from }) => {
+      const bytes = new TextEncoder().encode(JSON.stringify(find(path), arraysAsLists));
+      const whole = { totalBytes: bytes.length, from, fileName: `${path.name}.json`, sha256: null };
+      return Promise.resolve({ ...whole, body: streamOf(bytes.slice(from)) });
+    },
+    restore: async (path, body, row) => {
+      const stored = JSON.parse(new TextDecoder().decode(await bytesOf(body))) as Stored;
+      const { table, m, v, t, gradient } = stored.state;
+      const arrays = { table, m, v, gradient };
+      const state = Object.fromEntries(
+        Object.entries(arrays).map(([name, list]) => [name, Float64Array.from(list)]),
+      ) as Omit<BigramState, 't'>;
+      if (store.checkpoints.has(path.path))
+        throw new ConflictError({ message: `${path.path} is there already.` });
+      store.checkpoints.set(path.path, { ...stored, row: { ...row }, state: { ...state, t } });
+    },
     promote: (path, outputModelId) => {
       if (store.models.has(outputModelId))
         return Promise.reject(new ConflictError({ message: `${outputModelId} is taken.` }));

@@ -13,12 +13,13 @@ import { mergeLoopState, type LoopStatePart } from './loop-state.ts';
 import type { ModelInput } from './model-input.ts';
 import { checkName } from './names.ts';
 import { checkAdam, checkMetadata, checkTtl } from './parameters.ts';
-import { parseCheckpointPath, resolveCheckpointPath } from './paths.ts';
+import { parseCheckpointPath, resolveCheckpointPath, type ParsedCheckpointPath } from './paths.ts';
 import { resolveKind } from './resolve-kind.ts';
 import type { SampleOptions, SamplingClient } from './sampling-client.ts';
 import { prepareTrainingCall } from './training-call.ts';
 import { TrainingCore } from './training-core.ts';
 import type {
+  BatchOptions,
   LoadOptions,
   OptimStepOptions,
   SaveSamplerOptions,
@@ -98,9 +99,10 @@ export class TrainingClient {
     data: readonly Datum[],
     lossFn: LossFnType,
     lossFnConfig: LossConfig = null,
-    options: WaitOptions = {},
+    options: BatchOptions = {},
   ): ApiFuture<ForwardBackwardOutput> {
-    return this.#core.batch('forward', () => prepareTrainingCall(data, lossFn, lossFnConfig), options);
+    const make = () => prepareTrainingCall(data, lossFn, lossFnConfig, options.outputs);
+    return this.#core.batch('forward', make, options);
   }
 
   /**
@@ -111,13 +113,10 @@ export class TrainingClient {
     data: readonly Datum[],
     lossFn: LossFnType,
     lossFnConfig: LossConfig = null,
-    options: WaitOptions = {},
+    options: BatchOptions = {},
   ): ApiFuture<ForwardBackwardOutput> {
-    return this.#core.batch(
-      'forwardBackward',
-      () => prepareTrainingCall(data, lossFn, lossFnConfig),
-      options,
-    );
+    const make = () => prepareTrainingCall(data, lossFn, lossFnConfig, options.outputs);
+    return this.#core.batch('forwardBackward', make, options);
   }
 
   /**
@@ -273,7 +272,8 @@ export class TrainingClient {
   /** The names of this run's training checkpoints, by step, then in the order of saving. */
   listCheckpoints(): ApiFuture<string[]> {
     return createFuture(async () => {
-      const all = await this.#host.backend.registry.listCheckpoints(this.runId);
+      const { backend, cold } = this.#host;
+      const all = await cold.merged(this.runId, await backend.registry.listCheckpoints(this.runId));
       return sortCheckpoints(all.filter((c) => c.checkpointType === 'training')).map(
         ({ checkpointId }) => checkpointId.split('/')[1] ?? '',
       );
@@ -342,8 +342,13 @@ export class TrainingClient {
       if (loopState !== undefined) this.loopState = loopState;
       if (metadata !== undefined) this.metadata = metadata;
     };
-    const { registry } = this.#host.backend;
-    return this.#core.load(request, (given) => resolveKind(registry, given), onLoaded, options);
+    const { backend, cold } = this.#host;
+    const resolve = async (given: ParsedCheckpointPath): Promise<ParsedCheckpointPath> => {
+      const found = await resolveKind(backend.registry, given);
+      await cold.warm(found);
+      return found;
+    };
+    return this.#core.load(request, resolve, onLoaded, options);
   }
 
   #saveSampler<T>(
