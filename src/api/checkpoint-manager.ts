@@ -21,7 +21,7 @@ import {
 import { CheckpointExistsError, UnsupportedFeatureError } from './own-errors.ts';
 import { parseCheckpointPath } from './paths.ts';
 import type { ManagedCheckpoint, ManagerOptions, Progress } from './manager-options.ts';
-import { archiveUnits, oldEnough, removeUnits, verifyListed } from './manager-store.ts';
+import { archiveUnits, finiteMetrics, oldEnough, removeUnits, verifyListed } from './manager-store.ts';
 import { createTrackers, type Trackers } from './tracker.ts';
 import type { TrainingClient } from './training-client.ts';
 import type { Checkpoint, LoopState, Metadata } from './types.ts';
@@ -313,7 +313,8 @@ export class CheckpointManager {
     const client = this.#client;
     const { kind = 'both', metadata, loopState } = this.#o;
     const state: LoopState = { ...(loopState?.() ?? client.loopState ?? { step }), step };
-    const all: Metadata = { ...metadata?.(step), ...(Object.keys(metrics).length === 0 ? {} : { metrics }) };
+    const all: Metadata = { ...metadata?.(step), ...finiteMetrics(metrics) };
+    const start = this.#now();
     for (let i = 1; ; i++) {
       // A run that was resumed from an older checkpoint comes by the same steps again.
       const name = i === 1 ? wanted : `${wanted}-${String(i)}`;
@@ -347,6 +348,7 @@ export class CheckpointManager {
         samplerPath,
       };
       this.#trackers.checkpoint(saved);
+      this.#trackers.span({ name: 'save_checkpoint', start, end: this.#now(), step });
       return saved;
     }
   }

@@ -23,6 +23,14 @@ export async function verifyListed(client: TrainingClient, paths: readonly strin
   }
 }
 
+/** The figures as metadata, which is JSON and has no NaN: one that is none must not fail a save. */
+export function finiteMetrics(metrics: Readonly<Record<string, number>>): {
+  metrics?: Record<string, number>;
+} {
+  const finite = Object.entries(metrics).filter(([, value]) => Number.isFinite(value));
+  return finite.length === 0 ? {} : { metrics: Object.fromEntries(finite) };
+}
+
 /** Moves to the cold store; a failure is a warning, and the checkpoint stays where it is. */
 export async function archiveUnits({ host }: TrainingClient, units: readonly ManagedUnit[]): Promise<void> {
   for (const row of units.flatMap(({ rows }) => rows)) {

@@ -8,16 +8,26 @@ export interface TrackedCheckpoint {
   samplerPath: string | null;
 }
 
+/** How long something took, in milliseconds since 1970. */
+export interface TrackedSpan {
+  name: string;
+  start: number;
+  end: number;
+  step?: number;
+}
+
 export interface Tracker {
   params?(params: Readonly<Record<string, unknown>>): void | Promise<void>;
   metrics?(step: number, metrics: Readonly<Record<string, number>>): void | Promise<void>;
   checkpoint?(checkpoint: TrackedCheckpoint): void | Promise<void>;
+  span?(span: TrackedSpan): void | Promise<void>;
 }
 
 export interface Trackers {
   params(params: Readonly<Record<string, unknown>>): void;
   metrics(step: number, metrics: Readonly<Record<string, number>>): void;
   checkpoint(checkpoint: TrackedCheckpoint): void;
+  span(span: TrackedSpan): void;
 }
 
 /** All trackers as one; what one of them throws becomes a warning, once. */
@@ -39,6 +49,7 @@ export function createTrackers(trackers: readonly Tracker[], warnings: WarningSi
     params: (params) => tell((tracker) => tracker.params?.(params)),
     metrics: (step, metrics) => tell((tracker) => tracker.metrics?.(step, metrics)),
     checkpoint: (checkpoint) => tell((tracker) => tracker.checkpoint?.(checkpoint)),
+    span: (span) => tell((tracker) => tracker.span?.(span)),
   };
 }
 
