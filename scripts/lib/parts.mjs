@@ -7,6 +7,7 @@ import { countCheck, countPlaywright, countVitest } from './counts.mjs';
 import { CACHE, ROOT } from './paths.mjs';
 import { ensurePython } from './python.mjs';
 import { runNode } from './run.mjs';
+import { ensureTinkerSdk } from './tinker-sdk.mjs';
 import { chooseVulkan } from './vulkan.mjs';
 
 /** @typedef {import('./counts.mjs').Counts} Counts */
@@ -94,7 +95,11 @@ async function interop() {
     return process.env['CI'] === 'true' ? countCheck(false) : { passed: 0, failed: 0, skipped: 1 };
   }
   const choice = await chooseVulkan(ensureChromium);
-  const env = { ...process.env, ...choice?.env, LORIKEET_PYTHON: found.python };
+  const sdk = await ensureTinkerSdk(found.python);
+  // Without it the tests of the server fail, and this says why.
+  if ('reason' in sdk) console.error(sdk.reason);
+  const tinker = 'reason' in sdk ? {} : { LORIKEET_TINKER_NEWEST: sdk.newest, LORIKEET_TINKER_OLD: sdk.old };
+  const env = { ...process.env, ...choice?.env, ...tinker, LORIKEET_PYTHON: found.python };
   return vitest('interop', 'vitest.interop.config.ts', env);
 }
 
