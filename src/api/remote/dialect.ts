@@ -4,6 +4,7 @@
  */
 import type { ChunkLimits } from '../backend.ts';
 import { DEFAULT_LIMITS } from '../chunking.ts';
+import { APIStatusError } from '../errors.ts';
 import { LOCAL_NAMES, SKYRL_NAMES, type NameRule } from '../names.ts';
 import type { Transport } from './transport.ts';
 import { isJson, type Json } from './wire-read.ts';
@@ -29,6 +30,8 @@ export interface Traits {
   minTtlSeconds: number;
   limits: ChunkLimits;
   createViaLoad: boolean;
+  /** Requests carry a short-lived token that auth/token gives for the key. */
+  tokens: boolean;
   /** The archive route wants the bare name. */
   bareArchiveName: boolean;
 }
@@ -73,6 +76,18 @@ export interface DialectOptions {
   signal: AbortSignal;
 }
 
+/** What may change from day to day, over what client/config says. Many servers have no such route. */
+async function dynamicConfig({ transport, sdkVersion, signal }: DialectOptions): Promise<Json> {
+  const json = { sdk_version: sdkVersion };
+  const reply = await transport
+    .request({ method: 'POST', path: 'client/dynamic_config', json, signal }, { mode: 'safe' })
+    .catch((error: unknown) => {
+      if (error instanceof APIStatusError) return { body: {} };
+      throw error;
+    });
+  return isJson(reply.body) ? reply.body : {};
+}
+
 export async function findTraits(o: DialectOptions): Promise<Traits> {
   const reply = await o.transport
     .request(
@@ -84,8 +99,9 @@ export async function findTraits(o: DialectOptions): Promise<Traits> {
       if ((error as { status?: unknown }).status === 404) return { body: {} };
       throw error;
     });
-  const config = isJson(reply.body) ? reply.body : {};
-  const dialect = o.wanted === 'auto' ? guess(config) : o.wanted;
+  const fixed = isJson(reply.body) ? reply.body : {};
+  const dialect = o.wanted === 'auto' ? guess(fixed) : o.wanted;
+  const config = dialect === 'skyrl' ? fixed : { ...fixed, ...(await dynamicConfig(o)) };
   const limits = limitsOf(config, dialect);
   const protobuf = o.encoding === 'protobuf' || (o.encoding === 'auto' && dialect !== 'skyrl');
   if (dialect !== 'skyrl') {
@@ -102,6 +118,7 @@ export async function findTraits(o: DialectOptions): Promise<Traits> {
       minTtlSeconds: dialect === 'tinker' ? 3600 : 1,
       limits,
       createViaLoad: config['create_model_via_load_weights'] === true,
+      tokens: config['pjwt_auth_enabled'] === true,
       bareArchiveName: false,
     };
   }
@@ -119,6 +136,7 @@ export async function findTraits(o: DialectOptions): Promise<Traits> {
     minTtlSeconds: 1,
     limits,
     createViaLoad: false,
+    tokens: false,
     bareArchiveName: true,
   };
 }

@@ -15,6 +15,8 @@ import { LOCAL_NAMES } from '../names.ts';
 import { ClientClosedError } from '../own-errors.ts';
 import type { GetServerCapabilitiesResponse } from '../types.ts';
 import type { WarningSink } from '../warnings.ts';
+import { recordOf } from './answer.ts';
+import { createAuthToken } from './auth-token.ts';
 import { findTraits, type Dialect, type Traits } from './dialect.ts';
 import { remoteCapabilities } from './remote-capabilities.ts';
 import type { RemoteContext, RemoteRecords } from './remote-context.ts';
@@ -108,6 +110,23 @@ export function createRemoteBackend(o: RemoteOptions, warnings: WarningSink): Ba
       signal: closing.signal,
     });
     traits = found;
+    const { apiKey } = o;
+    if (found.tokens && apiKey !== undefined) {
+      const headers = { 'X-API-Key': apiKey };
+      const request = {
+        method: 'POST',
+        path: 'auth/token',
+        json: {},
+        headers,
+        signal: closing.signal,
+      } as const;
+      transport.authenticate(
+        createAuthToken({
+          exchange: async () =>
+            recordOf('auth/token', await transport.request(request, { mode: 'safe' }))['jwt'],
+        }),
+      );
+    }
     session = await startSession({
       transport,
       timing,

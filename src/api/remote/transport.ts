@@ -65,6 +65,8 @@ const NEVER_SENT = new Set([
 export interface Transport {
   readonly counters: Record<'requests' | 'retries' | 'connectionErrors', number>;
   readonly baseUrl: string;
+  /** From now on what this gives is sent as the key; a request that brings a key of its own keeps it. */
+  authenticate(credential: () => Promise<string>): void;
   /** One attempt. Any status is an answer; throws LostConnection, or the signal's reason. */
   send(request: Request): Promise<Reply>;
   /** With retries. Throws the error of the last answer. */
@@ -140,11 +142,13 @@ export function createTransport(o: TransportOptions): Transport {
   const counters = { requests: 0, retries: 0, connectionErrors: 0 };
   // Servers of this family drop a kept-alive connection after a fault; time to notice, before it is used again.
   let pauseUntil = 0;
+  let credential: () => Promise<string | null> = () => Promise.resolve(o.apiKey);
 
   const open: Transport['open'] = async (url, { headers = {}, signal, redirect = 'follow' }) => {
     counters.requests += 1;
     const own = url.startsWith(`${baseUrl}/`);
-    const all = own && o.apiKey !== null ? { 'X-API-Key': o.apiKey, ...headers } : headers;
+    const key = own ? await credential() : null;
+    const all = key === null ? headers : { 'X-API-Key': key, ...headers };
     try {
       return await o.fetch(url, { headers: all, redirect, ...(signal === undefined ? {} : { signal }) });
     } catch (error) {
@@ -171,7 +175,10 @@ export function createTransport(o: TransportOptions): Transport {
     if (wait > 0) await sleep(wait / 1000, request.signal);
     counters.requests += 1;
     const headers: Record<string, string> = { Accept: accept, ...request.headers };
-    if (o.apiKey !== null) headers['X-API-Key'] = o.apiKey;
+    if (headers['X-API-Key'] === undefined) {
+      const key = await credential();
+      if (key !== null) headers['X-API-Key'] = key;
+    }
     const init: RequestInit = { method, headers };
     if (protobuf !== undefined) {
       headers['Content-Type'] = 'application/x-protobuf';
@@ -245,5 +252,8 @@ export function createTransport(o: TransportOptions): Transport {
     }
   };
 
-  return { counters, baseUrl, send, request, open };
+  const authenticate: Transport['authenticate'] = (given) => {
+    credential = given;
+  };
+  return { counters, baseUrl, authenticate, send, request, open };
 }
