@@ -149,7 +149,16 @@ export class Studio implements StudioApi {
     const policy = request.save;
     const kept = store === null || opened === null || policy === null ? null : { store, opened, policy };
     const toRow = (record: CheckpointRecord) => this.#kept.row(record);
-    const parts = { base: this.#base, model, data, request, events, control, device: gpu.info.name };
+    const parts = {
+      base: this.#base,
+      model,
+      data,
+      request,
+      events,
+      control,
+      gpu: this.#gpu,
+      device: gpu.info.name,
+    };
     let run: TrainingRun;
     try {
       run = await TrainingRun.create({ ...parts, lora, training, kept, toRow });

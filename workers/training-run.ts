@@ -10,9 +10,12 @@ import {
 import { RunSaver, type ManualSave } from '../src/checkpoints/run-saver.ts';
 import type { SavePolicy } from '../src/checkpoints/save-policy.ts';
 import type { OpenedRun } from '../src/checkpoints/training-run.ts';
+import { createWarningSink } from '../src/api/warnings.ts';
 import { StudioError } from '../src/errors.ts';
 import type { Adapter } from '../src/formats/adapter.ts';
 import { toTarGz } from '../src/formats/archive-write.ts';
+import { clientOfRun } from '../src/local/client-trainer.ts';
+import { createLocalBackend } from '../src/local/local-backend.ts';
 import { answer } from '../src/run/answer.ts';
 import { encodePrompt } from '../src/run/encode-prompt.ts';
 import { exportRun } from '../src/run/export-run.ts';
@@ -25,7 +28,9 @@ import type { CheckpointRecord } from '../src/storage/records.ts';
 import { version } from '../package.json';
 import type { MemoryEstimate, RunRequest, StepRecord } from './api.ts';
 import type { CheckpointRow } from './checkpoints-api.ts';
+import type { EngineGpu } from './gpu.ts';
 import { noRun } from './kept-checkpoints.ts';
+import { createBrowserHost } from './local-host.ts';
 import { Queue } from './queue.ts';
 import type { RunControl } from './run-control.ts';
 import type { RunEvents } from './run-events.ts';
@@ -42,6 +47,7 @@ export interface RunParts {
   request: RunRequest;
   events: RunEvents;
   control: RunControl;
+  gpu: EngineGpu;
   /** Name of the GPU. */
   device: string;
   /** What the run begins with: the request's adapter, a checkpoint, or a checkpoint's weights. */
@@ -150,7 +156,7 @@ export class TrainingRun {
           await this.#told(metrics, signal);
         },
       };
-      const { stopped } = await finetune(this.#run.session, data, this.#run.training, hooks, this.#run.from);
+      const stopped = await this.#trainThrough(data, hooks);
       if (this.#last !== null) await this.#sample(this.#last.step);
       await saver?.finish(stopped ? 'stopped' : 'done');
       this.#kept = await this.#run.session.adapter();
@@ -159,6 +165,27 @@ export class TrainingRun {
       leave();
       await saver?.settle();
       await this.#parts.kept?.opened.writer.release();
+    }
+  }
+
+  /** The loop, on a client of the programming interface: the same path that programs train on. */
+  async #trainThrough(data: PreparedData, hooks: FinetuneHooks): Promise<boolean> {
+    const { base, model, gpu, kept } = this.#parts;
+    const store = kept === null ? undefined : (): Promise<CheckpointStore> => Promise.resolve(kept.store);
+    const host = createBrowserHost({ gpu, ...(store === undefined ? {} : { store }) });
+    const backend = createLocalBackend({ host, userMetadata: null, warnings: createWarningSink() });
+    const { trainer, close } = await clientOfRun(backend, this.#run, {
+      base,
+      model,
+      gpu: await gpu.open(),
+      writer: kept?.opened.writer ?? null,
+      parentId: kept?.opened.parentId ?? null,
+    });
+    try {
+      const { training, from } = this.#run;
+      return (await finetune(trainer, data, training, hooks, from)).stopped;
+    } finally {
+      await close();
     }
   }
 

@@ -102,6 +102,7 @@ export function prepareTrainingCall(
   data: readonly Datum[],
   lossFn: LossFnType,
   lossFnConfig?: Readonly<Record<string, number>> | null,
+  outputs: TrainingCall['outputs'] = 'all',
 ): TrainingCall {
   checkLossFn(lossFn);
   if (!Array.isArray(data) || data.length === 0) {
@@ -112,5 +113,6 @@ export function prepareTrainingCall(
     data: data.map((datum, i) => prepareDatum(datum as Datum, lossFn, i)),
     lossFn,
     lossFnConfig: config,
+    outputs,
   };
 }

@@ -24,3 +24,11 @@ export interface SaveSamplerOptions extends WaitOptions {
 export interface LoadOptions extends WaitOptions {
   weightsAccessToken?: string;
 }
+
+export interface BatchOptions extends WaitOptions {
+  /**
+   * `trained` lets the engine leave out the log-probabilities of targets that move no loss (NaN stands there), which saves
+   * most of the head's work where prompts are long. Servers give all.
+   */
+  outputs?: 'all' | 'trained';
+}

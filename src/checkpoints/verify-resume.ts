@@ -4,6 +4,7 @@
  */
 import {
   finetune,
+  sessionTrainer,
   type BaseModel,
   type FinetuneData,
   type RunPosition,
@@ -82,7 +83,7 @@ export async function proveResume(
       await hooks.onStep?.(metrics, position);
     };
     const rows: FinetuneData = { train: data.train, evaluation: [] };
-    await finetune(run.session, rows, run.training, { onStep, signal: stop.signal }, from);
+    await finetune(sessionTrainer(run.session), rows, run.training, { onStep, signal: stop.signal }, from);
     throwIfStopped(options.signal);
     return figures;
   };

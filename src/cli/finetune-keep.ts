@@ -3,7 +3,7 @@ import { RunSaver, type SavedEvent } from '../checkpoints/run-saver.ts';
 import { beginRun, continueRun, type OpenedRun } from '../checkpoints/training-run.ts';
 import { StudioError, type ErrorFields } from '../errors.ts';
 import type { Run } from '../run/start-run.ts';
-import type { CheckpointStore } from '../storage/checkpoint-store.ts';
+import type { CheckpointStore, RunWriter } from '../storage/checkpoint-store.ts';
 import type { Start } from './finetune-start.ts';
 import { noteFailed, noteSaved, policyOf, resumeCommand } from './keeping.ts';
 import type { FinetuneOptions } from './options.ts';
@@ -15,6 +15,7 @@ export interface KeptRun {
   id: string;
   /** The checkpoint that it goes on from. */
   parentId: string | null;
+  writer: RunWriter;
   saver: RunSaver;
   /** What was saved, and which saves failed, so far. */
   saved: readonly SavedEvent[];
@@ -105,6 +106,7 @@ export async function keepRun(
     name: record.name,
     id: record.id,
     parentId,
+    writer,
     saver,
     saved,
     failed,

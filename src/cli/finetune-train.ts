@@ -1,5 +1,5 @@
 /** The training itself on the command line: progress, figures, saves, and Ctrl-C. */
-import { finetune as train, type FinetuneResult, type StepMetrics } from '../engine/index.ts';
+import { finetune as train, type FinetuneResult, type StepMetrics, type Trainer } from '../engine/index.ts';
 import type { RunSaver } from '../checkpoints/run-saver.ts';
 import { toErrorFields } from '../errors.ts';
 import type { PreparedData } from '../run/prepare-data.ts';
@@ -11,6 +11,8 @@ import { count, duration } from './words.ts';
 
 export interface Training {
   run: Run;
+  /** Makes the steps: the client of the run. */
+  trainer: Trainer;
   data: PreparedData;
   /** Null where nothing is kept. */
   saver: RunSaver | null;
@@ -26,7 +28,8 @@ export interface Trained {
 }
 
 /** Trains to the end or to Ctrl-C, and saves the end. */
-export async function trainRun({ run, data, saver, metrics, report, writes }: Training): Promise<Trained> {
+export async function trainRun(training: Training): Promise<Trained> {
+  const { run, trainer, data, saver, metrics, report, writes } = training;
   const stop = new AbortController();
   let stepping = false;
   const interrupt = onInterrupt(() => {
@@ -39,7 +42,7 @@ export async function trainRun({ run, data, saver, metrics, report, writes }: Tr
   let evalLossBefore: number | null = null;
   try {
     const result = await train(
-      run.session,
+      trainer,
       data,
       run.training,
       {

@@ -4,6 +4,7 @@ import { existsSync } from 'node:fs';
 import { version } from '../../package.json';
 import type { StepMetrics } from '../engine/index.ts';
 import { StudioError, type ErrorFields } from '../errors.ts';
+import { clientOfRun } from '../local/client-trainer.ts';
 import { exportRun } from '../run/export-run.ts';
 import { startRun, type Run } from '../run/start-run.ts';
 import type { CheckpointStore } from '../storage/checkpoint-store.ts';
@@ -17,6 +18,7 @@ import { withGpu, type OpenGpu } from './gpu.ts';
 import { openStore } from './keeping.ts';
 import { loadModel } from './load-model.ts';
 import { openMetrics, type MetricsFile } from './metrics-file.ts';
+import { createNodeBackend } from './node-host.ts';
 import type { FinetuneOptions } from './options.ts';
 import { createReporter, type Reporter } from './progress.ts';
 import { writeExport } from './sources.ts';
@@ -85,11 +87,17 @@ async function trainAndWrite(gpu: OpenGpu, job: Job): Promise<Outcome> {
     `Training ${count(run.trainableParameters)} parameters in ${count(run.steps - run.from.step)} steps; GPU memory: ${bytes(run.memory.total)}`,
   );
   const kept = store === null ? null : await keepRun(store, options, start, run, report);
+  const writer = kept?.writer ?? null;
+  const backend = createNodeBackend({ device: gpu, store: store ?? options.store, report });
+  const parts = { base, model, gpu, writer, parentId: kept?.parentId ?? null };
+  const { trainer, close } = await clientOfRun(backend, run, parts);
   try {
     const writes = options.out !== undefined;
-    const trained = await trainRun({ run, data, saver: kept?.saver ?? null, metrics, report, writes });
+    const saver = kept?.saver ?? null;
+    const trained = await trainRun({ run, trainer, data, saver, metrics, report, writes });
     return await ended(job, gpu, run, kept, trained);
   } finally {
+    await close();
     await kept?.close();
     run.session.dispose();
     base.dispose();

@@ -1,8 +1,7 @@
 /** This machine in Node for the local backend: Dawn's GPU, a store in a folder, models by folder, Hub id or the embedded one. */
 import { version } from '../../package.json';
 import { createWarningSink, type WarningSink } from '../api/warnings.ts';
-import type { Backend } from '../api/backend.ts';
-import { createLocalBackend } from '../local/local-backend.ts';
+import { createLocalBackend, type LocalBackend } from '../local/local-backend.ts';
 import type { LocalGpu, LocalHost } from '../local/host.ts';
 import type { CheckpointStore } from '../storage/checkpoint-store.ts';
 import { cacheFolder } from './cache-folder.ts';
@@ -62,6 +61,9 @@ export interface NodeBackendOptions extends NodeHostOptions {
 }
 
 /** The backend of this machine for a command. */
-export function createNodeBackend({ warnings = createWarningSink(), ...host }: NodeBackendOptions): Backend {
+export function createNodeBackend({
+  warnings = createWarningSink(),
+  ...host
+}: NodeBackendOptions): LocalBackend {
   return createLocalBackend({ host: createNodeHost(host), userMetadata: null, warnings });
 }

@@ -36,11 +36,14 @@ export {
   evaluateLoss,
   finetune,
   microBatchTokens,
+  sessionTrainer,
   totalSteps,
   type FinetuneData,
   type FinetuneHooks,
   type FinetuneResult,
   type RunPosition,
+  type StepBatch,
+  type Trainer,
 } from './train/finetune.ts';
 export { scheduleFactor, type Schedule } from './train/schedule.ts';
 export {

@@ -13,7 +13,7 @@ import { parseModelConfig } from './model/config.ts';
 import { randomValues } from './testing/compare.ts';
 import { testDevice, useGpu } from './testing/gpu.ts';
 import type { AdapterStart } from './train/adapter-state.ts';
-import { finetune, microBatchTokens, type RunPosition } from './train/finetune.ts';
+import { finetune, microBatchTokens, sessionTrainer, type RunPosition } from './train/finetune.ts';
 import { TrainingSession } from './train/session.ts';
 import { DEFAULT_FINETUNE, type FinetuneConfig, type StepMetrics } from './train/types.ts';
 
@@ -78,7 +78,7 @@ async function train(start: AdapterStart, from: RunPosition, until: number, used
   let position = from;
   const stop = new AbortController();
   await finetune(
-    session,
+    sessionTrainer(session),
     data,
     used,
     {

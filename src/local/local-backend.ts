@@ -1,21 +1,32 @@
 /** The backend of this machine: the WebGPU engine and the store of checkpoints behind the clients of src/api. */
-import type { Backend, CreatedModel, LoadRequest, ModelSpec, SamplerSource } from '../api/backend.ts';
+import type {
+  Backend,
+  BackendModel,
+  CreatedModel,
+  LoadRequest,
+  ModelSpec,
+  SamplerSource,
+} from '../api/backend.ts';
 import { ClientClosedError } from '../api/own-errors.ts';
 import { LOCAL_NAMES } from '../api/names.ts';
 import { formatPath, parseCheckpointPath, type ParsedCheckpointPath } from '../api/paths.ts';
 import type { WarningSink } from '../api/warnings.ts';
-import type { Adapter } from '../formats/adapter.ts';
+import type { TrainingSession } from '../engine/index.ts';
+import type { Adapter, LoraSettings } from '../formats/adapter.ts';
 import { ulid } from '../formats/ulid.ts';
-import { createBaseLibrary } from './bases.ts';
+import type { RunWriter } from '../storage/checkpoint-store.ts';
+import { createBaseLibrary, type OpenBase } from './bases.ts';
+import { FRESH } from './capture.ts';
 import { createEnginePool } from './engine-pool.ts';
 import type { LocalHost, LocalShared } from './host.ts';
 import { localCapabilities } from './local-capabilities.ts';
-import { loadedOf, LocalModel } from './local-model.ts';
+import { LocalModel } from './local-model.ts';
 import { createLocalRegistry, PROMOTED } from './local-registry.ts';
 import { LocalSampler } from './local-sampler.ts';
 import { loraOf, settingsOf } from './lora-settings.ts';
 import { mapped } from './map-error.ts';
 import { checkFits, ModelKeeper, readRecord } from './model-keeper.ts';
+import { loadedOf } from './model-session.ts';
 import { createSnapshots } from './snapshots.ts';
 
 export interface LocalBackendOptions {
@@ -24,8 +35,29 @@ export interface LocalBackendOptions {
   warnings: WarningSink;
 }
 
+/** A run of the studio or the command line that is to be trained through a client. */
+export interface AdoptedRun {
+  /** The base model that is on the GPU; it stays its owner's, as the session does. */
+  base: Omit<OpenBase, 'release'>;
+  session: TrainingSession;
+  settings: LoraSettings;
+  seed: number;
+  /** Optimizer steps that are done. */
+  step: number;
+  /** How rows become micro-batches. */
+  microBatchTokens: number;
+  /** The open run of the store; null where nothing is saved. */
+  writer: RunWriter | null;
+  parentId: string | null;
+}
+
+export interface LocalBackend extends Backend {
+  /** A model over a session that there is already. Unloading it leaves the session alone. */
+  adopt(run: AdoptedRun): BackendModel;
+}
+
 /** Opens nothing yet: GPU, store and models are opened by the calls that need them. */
-export function createLocalBackend({ host, userMetadata, warnings }: LocalBackendOptions): Backend {
+export function createLocalBackend({ host, userMetadata, warnings }: LocalBackendOptions): LocalBackend {
   let requests = 0;
   let closed = false;
   const counters: Record<string, number> = { models: 0, samplers: 0 };
@@ -91,6 +123,41 @@ export function createLocalBackend({ host, userMetadata, warnings }: LocalBacken
     }
   };
 
+  const adopt = (run: AdoptedRun): BackendModel => {
+    const { base, settings, seed, microBatchTokens, writer, parentId } = run;
+    const runId = writer?.runId ?? ulid(Date.now(), crypto.getRandomValues(new Uint8Array(10)));
+    const spec = { userMetadata };
+    const keeper = new ModelKeeper({
+      shared,
+      snapshots,
+      runId,
+      baseModel: base.name,
+      parentId,
+      spec,
+      writer,
+    });
+    const { lora } = loraOf(base.model.config, settings);
+    const onUnload = (gone: LocalModel): void => {
+      models.delete(gone);
+    };
+    const kept = { ...base, release: () => undefined };
+    const options = {
+      shared,
+      base: kept,
+      baseModel: base.name,
+      lora,
+      settings,
+      seed,
+      runId,
+      keeper,
+      microBatchTokens,
+      onUnload,
+    };
+    const model = LocalModel.over(options, run.session, { ...FRESH, optimizerStep: run.step });
+    models.add(model);
+    return model;
+  };
+
   /** The weights of a path, and the base model they belong to. */
   const weightsAt = async (
     path: ParsedCheckpointPath,
@@ -152,6 +219,7 @@ export function createLocalBackend({ host, userMetadata, warnings }: LocalBacken
     capabilities: () =>
       mapped(async () => localCapabilities((await host.gpu().catch(() => null))?.info.name ?? null)),
     createModel: (spec, load) => mapped(() => createModel(spec, load)),
+    adopt,
     createSampler: (source) =>
       mapped(async () => {
         refuseIfClosed();

@@ -27,7 +27,7 @@ import {
   checkLossData,
   forwardBackwardData,
   forwardData,
-  TrainingSession,
+  type TrainingSession,
   type AdapterStart,
 } from '../engine/index.ts';
 import { StudioError } from '../errors.ts';
@@ -40,6 +40,7 @@ import { apiTokenizer } from './tokenizer.ts';
 import type { LocalShared } from './host.ts';
 import { mapped, mapError } from './map-error.ts';
 import type { ModelKeeper } from './model-keeper.ts';
+import { buildSession, countMicroBatches, loadedOf, trainedOnly } from './model-session.ts';
 
 /** Tokens that one micro-batch has, unless one sequence alone is longer: what the split into micro-batches depends on. */
 export const MICRO_BATCH_TOKENS = 512;
@@ -54,6 +55,8 @@ export interface LocalModelOptions {
   seed: number;
   runId: string;
   keeper: ModelKeeper;
+  /** Tokens that one micro-batch has, unless one sequence alone is longer; default MICRO_BATCH_TOKENS. */
+  microBatchTokens?: number;
   onUnload: (model: LocalModel) => void;
 }
 
@@ -72,6 +75,8 @@ export class LocalModel implements BackendModel {
   readonly limits = { ...DEFAULT_LIMITS, parallel: false };
   readonly #options: LocalModelOptions;
   #session: TrainingSession;
+  /** Whether the session is this model's to dispose of and to replace by a larger one. */
+  #owned = true;
   #seed: number;
   #position: Omit<ModelPosition, keyof Counts> = { ...FRESH };
   /** Of the gradient that is accumulating; a step begins another. */
@@ -101,6 +106,14 @@ export class LocalModel implements BackendModel {
     const session = await buildSession(options, start, MICRO_BATCH_TOKENS);
     const model = new LocalModel(options, session);
     if (from !== null) model.#adopt(from);
+    return model;
+  }
+
+  /** A model over a session that is there already, and stays its owner's; `position` is where that session stands. */
+  static over(options: LocalModelOptions, session: TrainingSession, position: ModelPosition): LocalModel {
+    const model = new LocalModel(options, session);
+    model.#owned = false;
+    model.#position = { ...position };
     return model;
   }
 
@@ -311,7 +324,7 @@ export class LocalModel implements BackendModel {
     this.#closed ??= (async () => {
       await this.#issued;
       await Promise.allSettled(this.#pending);
-      this.#session.dispose();
+      if (this.#owned) this.#session.dispose();
       await this.#options.keeper.release();
       this.#options.base.release();
       this.#options.onUnload(this);
@@ -336,8 +349,9 @@ export class LocalModel implements BackendModel {
 
   /** Makes the session large enough for one sequence, and says how many tokens a micro-batch has with it. */
   async #roomFor(longest: number): Promise<number> {
-    const wanted = Math.max(MICRO_BATCH_TOKENS, longest);
-    if (wanted <= this.#session.maxTokens) return wanted;
+    const wanted = Math.max(this.#options.microBatchTokens ?? MICRO_BATCH_TOKENS, longest);
+    // What does not fit a session of another's is refused there by name.
+    if (wanted <= this.#session.maxTokens || !this.#owned) return wanted;
     await this.#computed();
     const { tensors, moments, gradients } = await snapshotSession(this.#session, this.#position.calls > 0);
     const start = { tensors, moments, ...(gradients === null ? {} : { grads: gradients }) };
@@ -361,38 +375,4 @@ export class LocalModel implements BackendModel {
     result.then(over, over);
     return Promise.resolve({ requestId: this.#options.shared.nextRequestId(), result });
   }
-}
-
-const trainedOnly = (call: TrainingCall): boolean => call.outputs === 'trained';
-
-function buildSession(
-  { base, settings }: Pick<LocalModelOptions, 'base' | 'settings'>,
-  start: AdapterStart,
-  maxTokens: number,
-): Promise<TrainingSession> {
-  const most = Math.min(maxTokens, base.model.config.maxPositions);
-  return TrainingSession.create(base.base, { settings, start, maxTokens: most, evaluate: true });
-}
-
-function countMicroBatches(data: readonly { inputIds: ArrayLike<number> }[], maxTokens: number): number {
-  let groups = 0;
-  let used = Infinity;
-  for (const { inputIds } of data) {
-    if (used + inputIds.length > maxTokens) {
-      groups += 1;
-      used = 0;
-    }
-    used += inputIds.length;
-  }
-  return groups;
-}
-
-export function loadedOf(path: string, state: ReadState, optimizer: boolean): LoadWeightsResponse {
-  const { loopState, metadata, position } = state;
-  return {
-    path,
-    ...(optimizer ? { step: position.optimizerStep } : {}),
-    ...(loopState === null ? {} : { loopState }),
-    ...(metadata === null ? {} : { metadata }),
-  };
 }

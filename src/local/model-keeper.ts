@@ -37,6 +37,8 @@ export interface KeeperOptions {
   /** Of the checkpoint that the model was made from. */
   parentId: string | null;
   spec: Pick<ModelSpec, 'userMetadata'>;
+  /** Of a run that is open already; it stays its owner's. */
+  writer?: RunWriter | null;
 }
 
 export class ModelKeeper {
@@ -49,6 +51,7 @@ export class ModelKeeper {
   constructor(options: KeeperOptions) {
     this.#options = options;
     this.#parentId = options.parentId;
+    if (options.writer) this.#writer = Promise.resolve(options.writer);
   }
 
   refuseExternal(external: string | null): void {
@@ -194,6 +197,7 @@ export class ModelKeeper {
 
   /** Lets the run's lock go. */
   async release(): Promise<void> {
+    if (this.#options.writer) return;
     const writer = await this.#writer?.catch(() => null);
     await writer?.release();
   }

@@ -43,7 +43,7 @@ export async function testService(): Promise<TestService> {
   };
 }
 
-function testHost(store: CheckpointStore): LocalHost {
+export function testHost(store: CheckpointStore): LocalHost {
   return {
     gpu: () => Promise.resolve({ device: testDevice(), info: testInfo() }),
     store: () => Promise.resolve(store),

@@ -1,5 +1,12 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { DEFAULT_FINETUNE, DEFAULT_GENERATE, finetune, Generator, type BaseModel } from '../engine/index.ts';
+import {
+  DEFAULT_FINETUNE,
+  DEFAULT_GENERATE,
+  finetune,
+  Generator,
+  sessionTrainer,
+  type BaseModel,
+} from '../engine/index.ts';
 import { testDevice, useGpu } from '../engine/testing/gpu.ts';
 import { readAdapter, type AdapterRead } from '../formats/archive-read.ts';
 import { memoryFileSet } from '../formats/file-set.ts';
@@ -37,7 +44,7 @@ async function exported(
   run: Run,
   seconds: number,
 ): Promise<{ bytes: Map<string, Uint8Array<ArrayBuffer>>; read: AdapterRead }> {
-  const result = await finetune(run.session, data, training, { onStep: () => undefined });
+  const result = await finetune(sessionTrainer(run.session), data, training, { onStep: () => undefined });
   const metrics = result.metrics.at(-1) ?? null;
   const entries = await exportRun(run, model, { ...exportOptions(seconds), metrics });
   const bytes = new Map<string, Uint8Array<ArrayBuffer>>();
@@ -119,7 +126,7 @@ describe('a run', () => {
   test('that has run away in its last step is not exported', async () => {
     const run = await startRun(base, model, data, { lora, training, ...CONTEXT });
     const wild = { ...training, steps: 1, learningRate: 1e9 };
-    await finetune(run.session, data, wild, { onStep: () => undefined });
+    await finetune(sessionTrainer(run.session), data, wild, { onStep: () => undefined });
     await expect(exportRun(run, model, exportOptions(0))).rejects.toMatchObject({ code: 'LOSS_NOT_FINITE' });
     run.session.dispose();
   });

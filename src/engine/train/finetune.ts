@@ -5,7 +5,7 @@ import { checkAdamParams, refuseOption } from './adam-params.ts';
 import { groupByTokens, inputLength, packExamples, RowCursor, targetCount } from './batcher.ts';
 import { scheduleFactor } from './schedule.ts';
 import { refuseNonFinite, type TrainingSession } from './session.ts';
-import type { FinetuneConfig, StepMetrics } from './types.ts';
+import type { AdamParams, FinetuneConfig, StepMetrics } from './types.ts';
 
 export interface FinetuneData {
   train: readonly TokenizedExample[];
@@ -92,6 +92,47 @@ function refuseNoGradient(step: number, lr: number, loss: number): never {
   });
 }
 
+/** The rows of one optimizer step. */
+export interface StepBatch {
+  examples: readonly TokenizedExample[];
+  /** Of each trained target in the loss: 1 / trained tokens for a mean. */
+  weight: number;
+  /** Of the dropout; the step is 1 for the first. */
+  seed: number;
+  step: number;
+  adam: AdamParams;
+}
+
+/** What computes the steps of the loop: a session itself (`sessionTrainer`), or a client of the programming interface. */
+export interface Trainer {
+  /** Gradient and optimizer step. Gives the log-probability of each trained target in order, and the gradient's norm. */
+  step(batch: StepBatch): Promise<{ logprobs: readonly ArrayLike<number>[]; gradNorm: number }>;
+  /** Mean loss per trained token, without gradients; until the signal. */
+  evaluate(
+    examples: readonly TokenizedExample[],
+    signal?: AbortSignal,
+  ): Promise<{ loss: number; trainedTokens: number }>;
+  /** GPU bytes in use. */
+  memoryBytes(): number;
+}
+
+/** Trains on a session directly. */
+export function sessionTrainer(session: TrainingSession): Trainer {
+  return {
+    step: async ({ examples, weight, seed, step, adam }) => {
+      // All of the step is queued before any of it is awaited: the GPU does not wait for the losses to be read.
+      const micro = groupByTokens(examples, session.maxTokens).map((group, index) =>
+        session.forwardBackward(packExamples(group, weight), { seed, step, micro: index }),
+      );
+      const norm = session.optimStep(step, adam);
+      const [logprobs, gradNorm] = await Promise.all([Promise.all(micro), norm]);
+      return { logprobs, gradNorm };
+    },
+    evaluate: (examples, signal) => evaluateLoss(session, examples, 1, signal),
+    memoryBytes: () => session.model.pool.bytes,
+  };
+}
+
 /** Mean loss per trained token over rows, without gradients. */
 export async function evaluateLoss(
   session: TrainingSession,
@@ -111,12 +152,12 @@ export async function evaluateLoss(
 }
 
 /**
- * Runs the loop to its end or until the signal, from the beginning or from a position (with a session that holds that
+ * Runs the loop to its end or until the signal, from the beginning or from a position (with a trainer that holds that
  * position's weights and moments, the same bits as without the stop). Throws LOSS_NOT_FINITE; the adapter then holds the
  * last good step.
  */
 export async function finetune(
-  session: TrainingSession,
+  trainer: Trainer,
   data: FinetuneData,
   config: FinetuneConfig,
   hooks: FinetuneHooks,
@@ -129,16 +170,16 @@ export async function finetune(
   const metrics: StepMetrics[] = [];
   let evalLoss: number | null = null;
   if (from.step === 0 && data.evaluation.length > 0 && hooks.onEvaluation) {
-    evalLoss = (await evaluateLoss(session, data.evaluation, 1, hooks.signal)).loss;
+    evalLoss = (await trainer.evaluate(data.evaluation, hooks.signal)).loss;
     hooks.onEvaluation(0, evalLoss);
   }
   for (let step = from.step + 1; step <= steps; step++) {
     await clock.outside(() => hooks.beforeStep?.(step));
     if (hooks.signal?.aborted) return { steps: step - 1, stopped: true, metrics, evalLoss };
-    const done = await clock.inside(() => trainStep(session, data.train, cursor, config, { step, steps }));
+    const done = await clock.inside(() => trainStep(trainer, data.train, cursor, config, { step, steps }));
     const evaluateNow = step === steps || (config.evalEvery > 0 && step % config.evalEvery === 0);
     if (data.evaluation.length > 0 && evaluateNow) {
-      evalLoss = (await evaluateLoss(session, data.evaluation, 1, hooks.signal)).loss;
+      evalLoss = (await trainer.evaluate(data.evaluation, hooks.signal)).loss;
       done.evalLoss = evalLoss;
     }
     const entry: StepMetrics = {
@@ -156,7 +197,7 @@ type StepResult = Omit<StepMetrics, 'seconds' | 'tokensPerSecond'>;
 
 /** One optimizer step: `gradAccumulation` batches of `batchSize` rows, the loss a mean over all their trained tokens. */
 async function trainStep(
-  session: TrainingSession,
+  trainer: Trainer,
   rows: readonly TokenizedExample[],
   cursor: RowCursor,
   config: FinetuneConfig,
@@ -168,14 +209,16 @@ async function trainStep(
   const schedule = { name: config.schedule, warmupSteps: config.warmupSteps, totalSteps: steps };
   const lr = config.learningRate * scheduleFactor(schedule, step - 1);
   const weight = 1 / Math.max(1, trainedTokens);
-  // All of the step is queued before any of it is awaited: the GPU does not wait for the losses to be read.
-  const micro = groupByTokens(examples, session.maxTokens).map((group, index) =>
-    session.forwardBackward(packExamples(group, weight), { seed: config.seed, step, micro: index }),
-  );
-  const norm = session.optimStep(step, { ...config, learningRate: lr });
-  const [parts, gradNorm] = await Promise.all([Promise.all(micro), norm]);
+  const adam = { ...config, learningRate: lr };
+  const { logprobs: parts, gradNorm } = await trainer.step({
+    examples,
+    weight,
+    seed: config.seed,
+    step,
+    adam,
+  });
   let loss = 0;
-  for (const logprobs of parts) for (const logprob of logprobs) loss -= logprob * weight;
+  for (const part of parts) for (const logprob of Array.from(part)) loss -= logprob * weight;
   if (!Number.isFinite(loss) || !Number.isFinite(gradNorm))
     refuseNonFinite({ step, rows: indices.map((index) => index + 1), lr, loss, gradNorm });
   if (gradNorm === 0 && loss > 0) refuseNoGradient(step, lr, loss);
@@ -187,7 +230,7 @@ async function trainStep(
     gradNorm,
     tokens: examples.reduce((sum, { inputIds }) => sum + inputIds.length, 0),
     trainedTokens,
-    memoryBytes: session.model.pool.bytes,
+    memoryBytes: trainer.memoryBytes(),
   };
 }
 
