@@ -3,6 +3,7 @@ import { expect, test } from 'vitest';
 import { createBigramBackend } from '../src/api/testing-bigram-backend.ts';
 import { startRelay } from '../src/relay/relay.ts';
 import { startServer } from '../src/serve/server.ts';
+import { makeIds } from './lib/fuzz-ids.mjs';
 import { sampleRequests } from './lib/fuzz-requests.mjs';
 import { judge, sendAll } from './lib/fuzz-send.mjs';
 import { startBadTarget } from './lib/fuzz-target.mjs';
@@ -11,8 +12,8 @@ const ORIGIN = 'http://127.0.0.1:4173';
 const COUNT = 300;
 const SENDING = { limitMs: 10_000, atOnce: 8 };
 
-/** @param {number} port */
-const place = (port) => ({ host: `127.0.0.1:${port}`, origin: ORIGIN, prefix: '/api/v1' });
+/** @param {number} port @param {string[]} [ids] */
+const place = (port, ids = []) => ({ host: `127.0.0.1:${port}`, origin: ORIGIN, prefix: '/api/v1', ids });
 
 /** @param {{ problems: { why: string, request: { kind: string, pieces: Buffer[] }, text: string }[] }} outcome */
 const told = ({ problems }) =>
@@ -43,8 +44,9 @@ test('a relay before a server that behaves badly', async () => {
 test('a server, alone and behind the relay', async () => {
   const server = await startServer(createBigramBackend(), { allowedOrigins: [ORIGIN], log: () => undefined });
   const relay = await startRelay({ target: server.url, allowOrigin: ORIGIN, port: 0 });
+  const ids = await makeIds(server.url, 'bigram');
   for (const port of [server.port, relay.port]) {
-    const outcome = await sendAll(port, sampleRequests(place(port), COUNT, 2), SENDING);
+    const outcome = await sendAll(port, sampleRequests(place(port, ids), COUNT, 2), SENDING);
     expect(told(outcome)).toEqual([]);
     expect(outcome.sent).toBe(COUNT);
     expect(outcome.statuses['200']).toBeGreaterThan(5);

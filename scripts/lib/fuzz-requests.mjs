@@ -22,7 +22,13 @@ import {
  * @property {boolean} leave the caller goes away at once after the last piece
  */
 
-/** @typedef {{ host: string, origin: string, prefix: string }} Place where it goes; `prefix` such as `/api/v1` */
+/**
+ * @typedef {object} Place where it goes
+ * @property {string} host
+ * @property {string} origin
+ * @property {string} prefix such as `/api/v1`
+ * @property {readonly string[]} [ids] of sessions and models that there are
+ */
 
 const ODD_CHUNKS = [
   '0\r\nX: y\r\n\r\n',
@@ -41,7 +47,7 @@ const ODD_CHUNKS = [
  * @param {Place} place
  * @returns {fc.Arbitrary<RawRequest>}
  */
-export function rawRequests({ host, origin, prefix }) {
+export function rawRequests({ host, origin, prefix, ids = [] }) {
   const from = `Host: ${host}\r\nOrigin: ${origin}\r\n`;
   /** @param {string} method @param {string} path @param {Buffer} body @param {string} headers */
   const post = (method, path, body, headers) =>
@@ -64,12 +70,12 @@ export function rawRequests({ host, origin, prefix }) {
   const JSON_TYPE = 'Content-Type: application/json\r\n';
 
   const json = fc
-    .tuple(route, jsonBody)
+    .tuple(route, jsonBody(ids))
     .map(([path, body]) =>
       request({ kind: 'json', pieces: [post('POST', path, Buffer.from(body), JSON_TYPE)] }),
     );
   const proto = fc
-    .tuple(fc.constantFrom('forward_backward', 'forward', 'asample', 'retrieve_future'), protobuf)
+    .tuple(fc.constantFrom('forward_backward', 'forward', 'asample', 'retrieve_future'), protobuf(ids))
     .map(([name, body]) =>
       request({
         kind: 'protobuf',

@@ -60,7 +60,8 @@ export function judge(request, outcome) {
     const status = Number(digits);
     if (status < 500) continue;
     if (!NAMED.includes(status)) return `status ${status}`;
-    const body = outcome.text.slice(outcome.text.indexOf(head) + head.length);
+    // Up to the next answer: one to HEAD has no body.
+    const [body = ''] = outcome.text.slice(outcome.text.indexOf(head) + head.length).split('HTTP/1.1 ');
     if (!/^content-type: application\/json/im.test(head) || (body !== '' && !/"detail":"[^"]+"/.test(body))) {
       return `status ${status} without a name`;
     }

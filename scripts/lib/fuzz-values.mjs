@@ -136,28 +136,87 @@ export const token = fc.constantFrom(
 /** @param {string} value */
 export const bytes = (value) => Buffer.from(value, 'latin1');
 
-/** Bodies of a route in JSON, mostly with some of its fields and odd values. */
-export const jsonBody = fc.oneof(
-  {
-    weight: 6,
-    arbitrary: fc.dictionary(fc.constantFrom(...FIELDS), odd, { maxKeys: 8 }).map((o) => JSON.stringify(o)),
-  },
-  { weight: 1, arbitrary: fc.jsonValue().map((v) => JSON.stringify(v)) },
-  { weight: 1, arbitrary: latin },
-  { weight: 1, arbitrary: fc.integer({ min: 1, max: 50_000 }).map((n) => '['.repeat(n)) },
-  {
-    weight: 1,
-    arbitrary: fc.constantFrom(
-      '',
-      '{',
-      '{"a":1e999}',
-      '{"a":NaN}',
-      '\ufeff{}',
-      '{"a":"\ud800"}',
-      '{"seq_id":1,"seq_id":2}',
-    ),
-  },
+/** Numbers of tokens, weights and turns: mostly usable ones. */
+const number = fc.oneof(
+  { weight: 6, arbitrary: fc.integer({ min: 0, max: 40 }) },
+  { weight: 1, arbitrary: odd },
 );
+const list = fc.oneof(
+  { weight: 8, arbitrary: fc.array(number, { maxLength: 12 }) },
+  { weight: 1, arbitrary: odd },
+);
+
+/**
+ * Bodies of calls that nearly say something: a model that there is, data that mostly fits, with faults.
+ * @param {readonly string[]} ids
+ */
+const nearly = (ids) => {
+  const id = fc.constantFrom(...ids);
+  const chunk = fc.record({ type: fc.constantFrom('encoded_text', 'image', 'x'), tokens: list });
+  const datum = fc.record({
+    model_input: fc.record({ chunks: fc.array(chunk, { maxLength: 3 }) }),
+    loss_fn_inputs: fc.dictionary(
+      fc.constantFrom('target_tokens', 'weights', 'logprobs', 'advantages', 'x'),
+      fc.record({ data: list }),
+    ),
+  });
+  const input = fc.record({
+    data: fc.array(datum, { maxLength: 3 }),
+    loss_fn: fc.constantFrom('cross_entropy', 'importance_sampling', 'ppo', 'cispo', 'dro', 'x'),
+    loss_fn_config: fc.oneof(fc.constant(null), fc.dictionary(text, number)),
+  });
+  return fc.record(
+    {
+      session_id: id,
+      model_id: id,
+      seq_id: number,
+      forward_backward_input: input,
+      forward_input: input,
+      adam_params: fc.dictionary(
+        fc.constantFrom('learning_rate', 'beta1', 'beta2', 'eps', 'weight_decay'),
+        number,
+      ),
+      path: fc.oneof(id, text, fc.constantFrom('a', '../a', 'tinker://a/weights/b')),
+      sampling_session_id: id,
+      base_model: fc.constantFrom('tiny', 'bigram', 'x'),
+      prompt: fc.record({ chunks: fc.array(chunk, { maxLength: 2 }) }),
+      sampling_params: fc.record({ max_tokens: number, temperature: number, seed: number }),
+      num_samples: number,
+      request_id: fc.oneof(id, number.map(String)),
+      ttl_seconds: number,
+      optimizer: fc.boolean(),
+    },
+    { requiredKeys: ['model_id', 'seq_id', 'session_id'] },
+  );
+};
+
+/**
+ * Bodies of a route in JSON, mostly with some of its fields and odd values.
+ * @param {readonly string[]} ids of sessions and models that there are
+ */
+export const jsonBody = (ids) =>
+  fc.oneof(
+    {
+      weight: 6,
+      arbitrary: fc.dictionary(fc.constantFrom(...FIELDS), odd, { maxKeys: 8 }).map((o) => JSON.stringify(o)),
+    },
+    ...(ids.length > 0 ? [{ weight: 8, arbitrary: nearly(ids).map((o) => JSON.stringify(o)) }] : []),
+    { weight: 1, arbitrary: fc.jsonValue().map((v) => JSON.stringify(v)) },
+    { weight: 1, arbitrary: latin },
+    { weight: 1, arbitrary: fc.integer({ min: 1, max: 50_000 }).map((n) => '['.repeat(n)) },
+    {
+      weight: 1,
+      arbitrary: fc.constantFrom(
+        '',
+        '{',
+        '{"a":1e999}',
+        '{"a":NaN}',
+        '\ufeff{}',
+        '{"a":"\ud800"}',
+        '{"seq_id":1,"seq_id":2}',
+      ),
+    },
+  );
 
 /** @param {number} field @param {Buffer} content */
 const block = (field, content) =>
@@ -172,28 +231,37 @@ function varint(value) {
 }
 const tokens = Buffer.from(new Int32Array([1, 2, 3]).buffer);
 const tensor = Buffer.concat([block(1, tokens), Buffer.from([0x18, 3]), block(4, Buffer.from([3]))]);
-/** A pass that would be taken if there were the model. */
-const PASS = Buffer.concat([
-  block(1, bytes('model')),
-  Buffer.from([0x10, 1]),
-  block(
-    3,
+/**
+ * Garbage, and passes with faults: of a model that there is, where there is one.
+ * @param {readonly string[]} ids
+ */
+export const protobuf = (ids) => {
+  const pass = (/** @type {string} */ id) =>
     Buffer.concat([
-      block(1, block(1, block(1, tokens))),
-      block(2, Buffer.concat([block(1, bytes('target_tokens')), block(2, tensor)])),
-    ]),
-  ),
-  block(4, bytes('cross_entropy')),
-]);
-export const protobuf = fc.oneof(
-  fc.uint8Array({ maxLength: 300 }).map((b) => Buffer.from(b)),
-  fc.array(fc.tuple(fc.nat(PASS.length - 1), fc.nat(255)), { maxLength: 6 }).map((changes) => {
-    const copy = Buffer.from(PASS);
-    for (const [at, value] of changes) copy[at] = value;
-    return copy;
-  }),
-  fc.nat(PASS.length).map((n) => PASS.subarray(0, n)),
-  // Groups in groups, and a length beyond the end.
-  fc.nat(5000).map((n) => Buffer.alloc(n, 0x0b)),
-  fc.constant(Buffer.from([0x0a, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f])),
-);
+      block(1, bytes(id)),
+      Buffer.from([0x10, 1]),
+      block(
+        3,
+        Buffer.concat([
+          block(1, block(1, block(1, tokens))),
+          block(2, Buffer.concat([block(1, bytes('target_tokens')), block(2, tensor)])),
+        ]),
+      ),
+      block(4, bytes('cross_entropy')),
+    ]);
+  const whole = fc.constantFrom(...(ids.length > 0 ? ids : ['model'])).map(pass);
+  return fc.oneof(
+    fc.uint8Array({ maxLength: 300 }).map((b) => Buffer.from(b)),
+    fc
+      .tuple(whole, fc.array(fc.tuple(fc.nat(1000), fc.nat(255)), { maxLength: 6 }))
+      .map(([given, changes]) => {
+        const copy = Buffer.from(given);
+        for (const [at, value] of changes) copy[at % copy.length] = value;
+        return copy;
+      }),
+    fc.tuple(whole, fc.nat(1000)).map(([given, n]) => given.subarray(0, n % (given.length + 1))),
+    // Groups in groups, and a length beyond the end.
+    fc.nat(5000).map((n) => Buffer.alloc(n, 0x0b)),
+    fc.constant(Buffer.from([0x0a, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f])),
+  );
+};
