@@ -8,6 +8,7 @@ import { generate } from './generate.ts';
 import { inspect } from './inspect.ts';
 import { relay } from './relay.ts';
 import { runCli } from './run-cli.ts';
+import { serve } from './serve.ts';
 import { verifyResume } from './verify-resume.ts';
 
 // `lorikeet inspect ... | head` closes the pipe early, which is no failure.
@@ -23,6 +24,7 @@ process.exitCode = await runCli(process.argv.slice(2), version, {
   inspect,
   devices,
   relay,
+  serve,
   verifyResume,
   checkpoints: checkpointCommands,
 });

@@ -21,6 +21,7 @@ import {
   withData,
 } from './program-options.ts';
 import { addRelay, type RelayCommandOptions } from './program-relay.ts';
+import { addServe, type ServeCommandOptions } from './program-serve.ts';
 import { addTraining } from './program-training.ts';
 import { collect } from './values.ts';
 
@@ -33,6 +34,7 @@ export interface Commands {
   inspect(path: string, options: CommonOptions): Promise<void>;
   devices(options: CommonOptions): Promise<void>;
   relay(options: RelayCommandOptions): Promise<void>;
+  serve(options: ServeCommandOptions): Promise<void>;
   checkpoints: CheckpointCommands;
 }
 
@@ -126,6 +128,7 @@ export function buildProgram(version: string, commands: Commands, print: (text: 
     .action((options: CommonOptions) => commands.devices(options));
   withCommon(devices);
   addRelay(program, (options) => commands.relay(options));
+  addServe(program, (options) => commands.serve(options));
   addCheckpoints(program, commands.checkpoints);
   return program;
 }

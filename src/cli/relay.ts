@@ -20,27 +20,30 @@ function checkKey(text: string, where: string): string {
   });
 }
 
+/** The key of a file. Throws FILE_NOT_FOUND and OPTION_INVALID. */
+export async function readKeyFile(file: string): Promise<string> {
+  let text: string;
+  try {
+    text = await readFile(file, 'utf8');
+  } catch (cause) {
+    throw new StudioError(
+      {
+        code: 'FILE_NOT_FOUND',
+        message: `The key file ${file} cannot be read.`,
+        fix: 'Check --api-key-file.',
+      },
+      { cause },
+    );
+  }
+  return checkKey(text, file);
+}
+
 /** The key of a file, or of the environment; null where the page brings its own. */
 export async function findKey(
   file: string | undefined,
   env: Readonly<Record<string, string | undefined>>,
 ): Promise<string | null> {
-  if (file !== undefined) {
-    let text: string;
-    try {
-      text = await readFile(file, 'utf8');
-    } catch (cause) {
-      throw new StudioError(
-        {
-          code: 'FILE_NOT_FOUND',
-          message: `The key file ${file} cannot be read.`,
-          fix: 'Check --api-key-file.',
-        },
-        { cause },
-      );
-    }
-    return checkKey(text, file);
-  }
+  if (file !== undefined) return readKeyFile(file);
   const key = env['TINKER_API_KEY'];
   return key === undefined || key === '' ? null : checkKey(key, 'TINKER_API_KEY');
 }

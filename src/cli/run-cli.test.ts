@@ -51,6 +51,7 @@ async function cli(...argv: string[]): Promise<Outcome> {
     evaluate: note('evaluate'),
     devices: note('devices'),
     relay: note('relay'),
+    serve: note('serve'),
     inspect: (path: string, options: object) => note('inspect')({ path, ...options }),
     verifyResume: note('verify-resume'),
     checkpoints: keptCommands((command, rest) => note(`checkpoints ${command}`)({ rest })),
@@ -211,7 +212,7 @@ test('inspect takes a path', async () => {
   });
 });
 
-test.each(['', 'finetune', 'generate', 'evaluate', 'inspect', 'devices', 'relay'])(
+test.each(['', 'finetune', 'generate', 'evaluate', 'inspect', 'devices', 'relay', 'serve'])(
   'lorikeet %s --help prints help and runs nothing',
   async (command) => {
     const { code, out, err, ran } = await cli(...(command === '' ? [] : [command]), '--help');
@@ -286,6 +287,7 @@ describe('what a command throws', () => {
       inspect: fail,
       devices: fail,
       relay: fail,
+      serve: fail,
       checkpoints: keptCommands(fail),
     };
     const output = { out: () => undefined, err: (text: string) => (err += text) };

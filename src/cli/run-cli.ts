@@ -20,6 +20,7 @@ const COMMANDS = [
   'inspect',
   'devices',
   'relay',
+  'serve',
   'checkpoints',
 ];
 
