@@ -77,6 +77,9 @@ describe('parameters', () => {
     expect(checkTtl(3600, 3600)).toBe(3600);
     expect(() => checkTtl(60, 3600)).toThrow('takes whole seconds from 3600');
     expect(() => checkTtl(1.5, 1)).toThrow(BadRequestError);
+    // A time that is none any more.
+    expect(() => checkTtl(Number.MAX_SAFE_INTEGER, 1)).toThrow(BadRequestError);
+    expect(checkTtl(100 * 366 * 86_400, 1)).toBe(3_162_240_000);
     expect(checkMetadata({ a: [1, { b: null }] }, 'x')).toEqual({ a: [1, { b: null }] });
     expect(() => checkMetadata({ loss: NaN }, 'The metadata')).toThrow('The metadata has NaN under "loss"');
     expect(() => checkMetadata({ big: 1n }, 'x')).toThrow(BadRequestError);

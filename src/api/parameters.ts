@@ -115,12 +115,15 @@ export function checkSampling(params: SamplingParams = {}): FullSamplingParams {
   };
 }
 
+/** A hundred years: what ends later than dates go would be no time at all. */
+const MAX_TTL = 100 * 366 * 86_400;
+
 /** Throws BadRequestError for a time to live that is no whole number of seconds, or below what the backend takes. */
 export function checkTtl(ttlSeconds: number | null | undefined, min: number): number | null {
   if (ttlSeconds === undefined || ttlSeconds === null) return null;
-  if (whole(ttlSeconds, min, Number.MAX_SAFE_INTEGER)) return ttlSeconds;
+  if (whole(ttlSeconds, min, MAX_TTL)) return ttlSeconds;
   throw new BadRequestError({
-    message: `ttlSeconds is ${String(ttlSeconds)}; this backend takes whole seconds from ${String(min)}.`,
+    message: `ttlSeconds is ${String(ttlSeconds)}; this backend takes whole seconds from ${String(min)} to ${String(MAX_TTL)}.`,
   });
 }
 
