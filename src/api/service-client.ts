@@ -1,5 +1,5 @@
 /** Where programs begin: makes training, sampling and REST clients on this machine's engine or on a server. */
-import { attempt, rejected } from './attempt.ts';
+import { attempt, oneOf, rejected } from './attempt.ts';
 import type { Backend, ModelSpec, SamplerSource } from './backend.ts';
 import type { CapabilityReport } from './capabilities.ts';
 import type { ClientHost, RetryConfig } from './client-host.ts';
@@ -9,6 +9,7 @@ import { DeploymentSampler, type DeploymentSamplerOptions } from './deployment-s
 import { BadRequestError } from './errors.ts';
 import { createFuture, type ApiFuture, type WaitOptions } from './future.ts';
 import { makeLocalBackend } from './local-seam.ts';
+import { reduceLoss, type LossReduction } from './loss-reduction.ts';
 import { openFromState, type OpenFromStateOptions } from './open-from-state.ts';
 import { validateOutputModelId } from './output-model-id.ts';
 import { ClientClosedError, UnsupportedFeatureError } from './own-errors.ts';
@@ -37,6 +38,8 @@ export interface ServiceClientOptions {
   retry?: RetryConfig;
   /** Where checkpoints were moved to by a CheckpointManager's `archiveTo`: they are listed, and loads fetch them back. */
   coldStore?: ColdStore;
+  /** `skyrl`: the engine of this machine takes means as SkyRL does, to compare runs; else losses are sums. */
+  lossReduction?: LossReduction;
   onWarning?: (warning: LorikeetWarning) => void;
   /** Loads the tokenizer of a base model, for servers, which hand out none. */
   tokenizer?: (baseModel: string) => Promise<ApiTokenizer>;
@@ -103,7 +106,11 @@ export class ServiceClient {
       const { device, store, userMetadata = null } = options;
       return makeLocalBackend({ device, store, userMetadata, warnings });
     };
-    this.host = makeBackend().then((backend) => {
+    this.host = makeBackend().then((made) => {
+      const backend = reduceLoss(
+        made,
+        oneOf('lossReduction', options.lossReduction ?? 'sum', ['sum', 'skyrl']),
+      );
       const cold = new ColdShelf(
         () => backend.registry,
         () => backend.label,

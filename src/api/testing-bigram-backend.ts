@@ -122,6 +122,8 @@ export function createBigramBackend(options: BigramOptions = {}): BigramBackend 
       state.v.set(optimizer ? from.v : from.v.map(() => 0));
       state.t = optimizer ? from.t : 0;
       state.gradient.set(optimizer ? from.gradient : from.gradient.map(() => 0));
+      state.tokens = optimizer ? from.tokens : 0;
+      state.sequences = optimizer ? from.sequences : 0;
       failed = null;
     };
     const model: BackendModel & { state: BigramState } = {
@@ -141,9 +143,11 @@ export function createBigramBackend(options: BigramOptions = {}): BigramBackend 
       forwardBackward: (call) =>
         enqueue('forwardBackward', () => {
           // Into a buffer of its own, so that a failure leaves nothing.
-          const gradient = new Float64Array(state.gradient.length);
-          const output = pass(state, call, gradient);
-          gradient.forEach((g, i) => {
+          const part = { gradient: new Float64Array(state.gradient.length), tokens: 0, sequences: 0 };
+          const output = pass(state, call, part);
+          state.tokens += part.tokens;
+          state.sequences += part.sequences;
+          part.gradient.forEach((g, i) => {
             state.gradient[i] = (state.gradient[i] ?? 0) + g;
           });
           return output;
@@ -160,6 +164,8 @@ export function createBigramBackend(options: BigramOptions = {}): BigramBackend 
             const cause = failed;
             failed = null;
             state.gradient.fill(0);
+            state.tokens = 0;
+            state.sequences = 0;
             throw new PrecedingOperationFailedError({
               message: `The gradient is incomplete: ${cause.message}`,
               cause,

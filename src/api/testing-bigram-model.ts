@@ -12,13 +12,16 @@ export interface BigramState {
   v: Float64Array;
   t: number;
   gradient: Float64Array;
+  /** What has a gradient since the last step. */
+  tokens: number;
+  sequences: number;
 }
 
 export function freshState(seed: number): BigramState {
   const size = VOCAB * VOCAB;
   const zeros = (): Float64Array => new Float64Array(size);
   const table = Float64Array.from({ length: size }, (_, i) => 0.1 * Math.sin(i * 12.9898 + seed));
-  return { table, m: zeros(), v: zeros(), t: 0, gradient: zeros() };
+  return { table, m: zeros(), v: zeros(), t: 0, gradient: zeros(), tokens: 0, sequences: 0 };
 }
 
 export const copyState = (s: BigramState): BigramState => ({
@@ -27,6 +30,8 @@ export const copyState = (s: BigramState): BigramState => ({
   v: s.v.slice(),
   t: s.t,
   gradient: s.gradient.slice(),
+  tokens: s.tokens,
+  sequences: s.sequences,
 });
 
 /** Log-probabilities of what follows a token: [vocab] */
@@ -61,15 +66,16 @@ function tokenLoss(call: TrainingCall, logp: number, w: number, a: number, q: nu
   }
 }
 
-/** A pass over a batch; with `into`, the gradient of the sum is added there. */
+/** A pass over a batch; with `into`, the gradient of the sum is added there, with what has one. */
 export function pass(
   state: BigramState,
   call: TrainingCall,
-  into: Float64Array | null,
+  into: Pick<BigramState, 'gradient' | 'tokens' | 'sequences'> | null,
 ): ForwardBackwardOutput {
   let loss = 0;
   const lossFnOutputs = call.data.map(({ chunks, inputs }) => {
     const tokens = chunks.flatMap((chunk) => (chunk.type === 'encoded_text' ? chunk.tokens : []));
+    let slopes = 0;
     const logprobs = tokens.map((token, i) => {
       const target = inputs.targetTokens.data[i] ?? 0;
       if (token >= VOCAB || target >= VOCAB)
@@ -84,14 +90,20 @@ export function pass(
         inputs.logprobs?.data[i] ?? 0,
       );
       loss += value;
+      if (slope !== 0) slopes += 1;
       if (into !== null) {
+        const { gradient } = into;
         row.forEach((other, j) => {
           const at = token * VOCAB + j;
-          into[at] = (into[at] ?? 0) + slope * ((j === target ? 1 : 0) - Math.exp(other));
+          gradient[at] = (gradient[at] ?? 0) + slope * ((j === target ? 1 : 0) - Math.exp(other));
         });
       }
       return logp;
     });
+    if (into !== null) {
+      into.tokens += slopes;
+      into.sequences += slopes > 0 ? 1 : 0;
+    }
     return {
       logprobs: { data: Float32Array.from(logprobs), dtype: 'float32' as const, shape: [logprobs.length] },
     };
@@ -99,12 +111,18 @@ export function pass(
   return { lossFnOutputType: 'ArrayRecord', lossFnOutputs, metrics: { 'loss:sum': loss } };
 }
 
-/** AdamW on what was accumulated, which is cleared. Gives the gradient's norm. */
-export function step(state: BigramState, { adam }: OptimStepRequest): number {
-  const { learningRate, beta1, beta2, eps, weightDecay } = adam;
+/** AdamW on what was accumulated, normalised and clipped; it is cleared. Gives the gradient's norm before clipping. */
+export function step(
+  state: BigramState,
+  { adam, gradAccumulationNormalization: by }: OptimStepRequest,
+): number {
+  const { learningRate, beta1, beta2, eps, weightDecay, gradClipNorm } = adam;
+  const count = by === 'none' ? 1 : Math.max(1, by === 'num_sequences' ? state.sequences : state.tokens);
   state.t += 1;
-  const norm = Math.hypot(...state.gradient);
-  state.gradient.forEach((g, i) => {
+  const norm = Math.hypot(...state.gradient) / count;
+  const scale = (gradClipNorm > 0 ? Math.min(1, gradClipNorm / (norm + 1e-6)) : 1) / count;
+  state.gradient.forEach((sum, i) => {
+    const g = sum * scale;
     const m = beta1 * (state.m[i] ?? 0) + (1 - beta1) * g;
     const v = beta2 * (state.v[i] ?? 0) + (1 - beta2) * g * g;
     state.m[i] = m;
@@ -115,6 +133,8 @@ export function step(state: BigramState, { adam }: OptimStepRequest): number {
       (learningRate / (1 - beta1 ** state.t)) * (m / (Math.sqrt(v) / Math.sqrt(1 - beta2 ** state.t) + eps));
   });
   state.gradient.fill(0);
+  state.tokens = 0;
+  state.sequences = 0;
   return norm;
 }
 

@@ -112,14 +112,14 @@ export function createMemoryRegistry(
     },
     restore: async (path, body, row) => {
       const stored = JSON.parse(new TextDecoder().decode(await bytesOf(body))) as Stored;
-      const { table, m, v, t, gradient } = stored.state;
+      const { table, m, v, gradient, ...counts } = stored.state;
       const arrays = { table, m, v, gradient };
       const state = Object.fromEntries(
         Object.entries(arrays).map(([name, list]) => [name, Float64Array.from(list)]),
-      ) as Omit<BigramState, 't'>;
+      ) as Pick<BigramState, 'table' | 'm' | 'v' | 'gradient'>;
       if (store.checkpoints.has(path.path))
         throw new ConflictError({ message: `${path.path} is there already.` });
-      store.checkpoints.set(path.path, { ...stored, row: { ...row }, state: { ...state, t } });
+      store.checkpoints.set(path.path, { ...stored, row: { ...row }, state: { ...state, ...counts } });
     },
     promote: (path, outputModelId) => {
       if (store.models.has(outputModelId))
