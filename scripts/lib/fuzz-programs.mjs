@@ -1,0 +1,135 @@
+// Programs under test: started as people start them, asked all the time whether they are there, and weighed.
+import { spawn } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { ROOT } from './paths.mjs';
+import { capture } from './run.mjs';
+
+const HEALTH_MS = 2000;
+const EVERY_MS = 250;
+
+/**
+ * @typedef {object} Program
+ * @property {string} name
+ * @property {string} url
+ * @property {number} port
+ * @property {number} pid
+ * @property {() => string | null} ended why it is no longer there
+ * @property {() => string} output
+ * @property {() => Promise<void>} stop
+ */
+
+/**
+ * Starts `lorikeet` with these words and `--json`, and waits for the line that says where it listens.
+ * @param {string} name
+ * @param {string[]} args
+ * @param {NodeJS.ProcessEnv} env
+ * @returns {Promise<Program>}
+ */
+export async function startProgram(name, args, env) {
+  const words = [join(ROOT, 'dist/cli/main.js'), ...args, '--json'];
+  const child = spawn(process.execPath, words, {
+    env: { ...process.env, ...env },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  let out = '';
+  let err = '';
+  let stopping = false;
+  /** @type {string | null} */
+  let ended = null;
+  child.stdout.on('data', (part) => (out += part));
+  child.stderr.on('data', (part) => (err = (err + part).slice(-100_000)));
+  const gone = new Promise((resolve) =>
+    child.on('close', (code, signal) => {
+      if (!stopping) ended = `ended with ${code ?? signal}`;
+      resolve(undefined);
+    }),
+  );
+  while (!out.includes('\n') && ended === null) await sleep(20);
+  if (ended !== null) throw new Error(`${name} did not start:\n${err}`);
+  const { url } = /** @type {{ url: string }} */ (JSON.parse(out.split('\n')[0] ?? ''));
+  return {
+    name,
+    url,
+    port: Number(new URL(url).port),
+    pid: child.pid ?? 0,
+    ended: () => ended,
+    output: () => out + err,
+    stop: async () => {
+      stopping = true;
+      child.kill('SIGTERM');
+      const late = setTimeout(() => child.kill('SIGKILL'), 10_000);
+      await gone;
+      clearTimeout(late);
+    },
+  };
+}
+
+/**
+ * Memory of a process in MiB; null where this system does not say.
+ * @param {number} pid
+ */
+export function memoryOf(pid) {
+  try {
+    const kib = /^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1];
+    if (kib !== undefined) return Number(kib) / 1024;
+  } catch {
+    // Not on this system, or gone.
+  }
+  const kib = Number(capture('ps', ['-o', 'rss=', '-p', String(pid)])?.trim() || NaN);
+  return Number.isFinite(kib) ? kib / 1024 : null;
+}
+
+/**
+ * Asks a program for its health and its weight until it is told to end.
+ * @param {Program} program
+ * @param {string} path of its health
+ * @param {{ memoryMib: number }} bound growth that is allowed after the first fifth of the run
+ */
+export function watch(program, path, { memoryMib }) {
+  let over = false;
+  let slowest = 0;
+  /** @type {string[]} */
+  const problems = [];
+  /** @type {number[]} */
+  const weights = [];
+  const done = (async () => {
+    while (!over) {
+      const start = performance.now();
+      try {
+        const answer = await fetch(program.url + path, { signal: AbortSignal.timeout(HEALTH_MS) });
+        await answer.arrayBuffer();
+        if (answer.status !== 200) problems.push(`health answers ${answer.status}`);
+      } catch (error) {
+        problems.push(`no health within 2 s (${error instanceof Error ? error.name : String(error)})`);
+      }
+      slowest = Math.max(slowest, performance.now() - start);
+      const weight = memoryOf(program.pid);
+      if (weight !== null) weights.push(weight);
+      if (program.ended() !== null) {
+        problems.push(`it ${program.ended()}`);
+        return;
+      }
+      await sleep(EVERY_MS);
+    }
+  })();
+  return async () => {
+    over = true;
+    await done;
+    const warm = weights.slice(0, Math.max(1, Math.floor(weights.length / 5)));
+    const first = Math.max(...warm);
+    // What it holds in the end, not what passed through.
+    const last = Math.min(...weights.slice(-20));
+    if (last - first > memoryMib) {
+      problems.push(`memory grew from ${first.toFixed(0)} to ${last.toFixed(0)} MiB`);
+    }
+    return {
+      checks: weights.length,
+      slowestMs: Math.round(slowest),
+      firstMib: first,
+      lastMib: last,
+      problems,
+    };
+  };
+}
