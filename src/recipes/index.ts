@@ -25,3 +25,12 @@ export {
 } from './model-figures.ts';
 export { batchItems, batchesPerEpoch, totalBatches, type BatchPlan } from './batches.ts';
 export { type SavingOptions } from './saving.ts';
+export { chatTemplate, type ChatTemplateOptions } from './renderers/chat-template.ts';
+export { roleColon } from './renderers/role-colon.ts';
+export {
+  TRAIN_ON,
+  type ParsedResponse,
+  type Renderer,
+  type RendererMessage,
+  type TrainOnWhat,
+} from './renderers/renderer.ts';
