@@ -22,8 +22,21 @@ export interface TinkerServer {
   close(): Promise<void>;
 }
 
-export async function startTinkerServer(config: Json): Promise<TinkerServer> {
+export interface TinkerServerOptions {
+  /** How far away it is: every answer takes so long on its way, in milliseconds. */
+  latency?: number;
+  /** How long each piece of training takes, in milliseconds. */
+  work?: number;
+}
+
+const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
+
+export async function startTinkerServer(
+  config: Json,
+  { latency = 0, work: busy = 0 }: TinkerServerOptions = {},
+): Promise<TinkerServer> {
   const backend = createBigramBackend();
+  if (busy > 0) backend.before = () => pause(busy);
   const models = new Map<string, { model: BackendModel; next: number; held: Map<number, () => void> }>();
   const futures = new Map<string, Promise<{ json?: Json; bytes?: Uint8Array }>>();
   const arrived: number[] = [];
@@ -143,6 +156,7 @@ export async function startTinkerServer(config: Json): Promise<TinkerServer> {
   const handle = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
     const parts: Buffer[] = [];
     for await (const part of request) parts.push(part as Buffer);
+    if (latency > 0) await pause(latency);
     await answer((request.url ?? '').replace('/api/v1/', ''), Buffer.concat(parts), response);
   };
   const server = createServer((request, response) => {
