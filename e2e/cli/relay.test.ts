@@ -2,10 +2,12 @@
 import { spawn } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer, type IncomingHttpHeaders } from 'node:http';
+import { createServer as createTls } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { makeCertificate } from './certificate.ts';
 import { errorOf, lorikeet, ROOT } from './lorikeet.ts';
 
 const PAGE = 'http://127.0.0.1:4173';
@@ -26,8 +28,8 @@ afterAll(() => {
 });
 
 /** Starts the relay; resolves with the first line of its output. */
-async function start(args: string[], env: Record<string, string> = {}) {
-  const words = [join(ROOT, 'bin/lorikeet.mjs'), 'relay', '--target', url, '--port', '0', ...args];
+async function start(args: string[], env: Record<string, string> = {}, to = url) {
+  const words = [join(ROOT, 'bin/lorikeet.mjs'), 'relay', '--target', to, '--port', '0', ...args];
   const child = spawn(process.execPath, words, { env: { ...process.env, ...env }, stdio: 'pipe' });
   const printed = { out: '', err: '' };
   child.stderr.on('data', (part: Buffer) => (printed.err += part.toString()));
@@ -99,4 +101,38 @@ test('warns where other machines can reach it', async () => {
   child.kill('SIGINT');
   await ended;
   expect(printed.err).toContain('Warning: other machines can reach this relay and use the key through it');
+});
+
+test('speaks TLS to servers whose certificate is good, and to no others', async () => {
+  const { key, cert } = makeCertificate();
+  const file = join(folder, 'ca.pem');
+  writeFileSync(file, cert);
+  const keys: unknown[] = [];
+  const server = createTls({ key, cert }, (request, response) => {
+    keys.push(request.headers['x-api-key']);
+    response.end('over TLS');
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const to = `https://127.0.0.1:${String((server.address() as AddressInfo).port)}`;
+  const ask = async (env: Record<string, string>): Promise<[number, string]> => {
+    const { child, printed, ended } = await start(['--json'], { TINKER_API_KEY: 'tml-s3cret', ...env }, to);
+    const address = (JSON.parse(printed.out) as { url: string }).url;
+    const answer = await fetch(`${address}/api/v1/x`, { headers: { origin: PAGE } });
+    const text = await answer.text();
+    child.kill('SIGINT');
+    await ended;
+    return [answer.status, text];
+  };
+  const [status, text] = await ask({});
+  expect([status, JSON.parse(text)]).toEqual([
+    502,
+    {
+      code: 'RELAY_TARGET_UNREACHABLE',
+      detail: 'The server cannot be reached (DEPTH_ZERO_SELF_SIGNED_CERT).',
+    },
+  ]);
+  expect(keys).toEqual([]);
+  expect(await ask({ NODE_EXTRA_CA_CERTS: file })).toEqual([200, 'over TLS']);
+  expect(keys).toEqual(['tml-s3cret']);
+  server.close();
 });

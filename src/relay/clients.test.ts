@@ -4,6 +4,8 @@ import { NotFoundError } from '../api/errors.ts';
 import { archiveOf, FAST, startReplay, VERSIONS, type ReplayServer } from '../api/remote/testing-replay.ts';
 import { dataOf, firstClient } from '../api/remote/testing-remote.ts';
 import { ServiceClient } from '../api/service-client.ts';
+import { createBigramBackend } from '../api/testing-bigram-backend.ts';
+import { startServer } from '../serve/server.ts';
 import { PAGE, relayTo, serve } from './testing-target.ts';
 
 /** A page's fetch: its origin goes with every request. Notes the addresses. */
@@ -106,4 +108,36 @@ it('a request that found no server is sent again, also where it may not be sent 
   expect([away, gate.seen.filter(({ url }) => url.endsWith('/forward_backward')).length]).toEqual([0, 3]);
   await service.close();
   await server.close();
+});
+
+it('a server of our own, with a key, is reached by the relay that has it: trains, saves, archives', async () => {
+  const key = 'tml-of-the-server';
+  const backend = createBigramBackend();
+  const server = await startServer(backend, { apiKey: key });
+  const relay = await relayTo(server.url, { apiKey: key });
+  const { fetch } = pageFetch();
+  const service = new ServiceClient({
+    backend: { baseUrl: server.url, relayUrl: relay.url, timing: FAST, fetch },
+    env: {},
+    onWarning: () => undefined,
+  });
+  const client = await service.createLoraTrainingClient('bigram', { rank: 4, seed: 9 });
+  const data = [
+    {
+      modelInput: { chunks: [{ type: 'encoded_text' as const, tokens: [1, 2, 3] }] },
+      lossFnInputs: { targetTokens: [2, 3, 4] },
+    },
+  ];
+  const first = client.forwardBackward(data, 'cross_entropy');
+  void client.optimStep({ learningRate: 0.1 });
+  const second = client.forwardBackward(data, 'cross_entropy');
+  const loss = (metrics: Record<string, number> | undefined): number => metrics?.['loss:sum'] ?? NaN;
+  expect(loss((await second).metrics)).toBeLessThan(loss((await first).metrics));
+  const { path } = await client.saveWeightsForSampler('s');
+  const archive = await service.createRestClient().downloadCheckpointArchive(path);
+  expect(archive.sizeBytes).toBeGreaterThan(0);
+  expect(archive.bytes?.byteLength).toBe(archive.sizeBytes);
+  await service.close();
+  await server.close();
+  await backend.close();
 });

@@ -203,3 +203,12 @@ it('waits for a long poll, and names a server that says nothing for too long', a
   expect([never.status, never.code]).toEqual([504, 'RELAY_TARGET_SILENT']);
   expect(Date.now() - started).toBeLessThan(6000);
 });
+
+it('does not wait for a connection without end', async () => {
+  // It takes the connection and says nothing, so that no TLS comes of it.
+  const target = await rawServer(() => undefined);
+  const relay = await relayTo(target.url.replace('http:', 'https:'), { connectSeconds: 0.5 });
+  const { status, code } = await call(relay, { ...POST, body: '{}' });
+  expect([status, code]).toEqual([504, 'RELAY_TARGET_UNREACHABLE']);
+  target.close();
+});
