@@ -1,5 +1,6 @@
 /** Commands that only look: list, show, verify, compare. */
 import { compareCheckpoints } from '../../checkpoints/compare.ts';
+import { serverObstacles } from '../../checkpoints/server-fit.ts';
 import { StudioError } from '../../errors.ts';
 import type { CheckpointStore } from '../../storage/checkpoint-store.ts';
 import type { ListQuery } from '../../storage/list.ts';
@@ -7,6 +8,7 @@ import { count, table } from '../words.ts';
 import { allOf, named, recordOf, withStore } from './open.ts';
 import { checkpointTable, comparisonText, detailRows, plain } from './print.ts';
 import type { CheckpointCommands, ListOptions } from './program.ts';
+import { serverRows } from './server.ts';
 
 const KEYS = ['saved', 'step', 'name', 'size'] as const;
 
@@ -58,7 +60,9 @@ export const lookCommands: Pick<CheckpointCommands, 'list' | 'show' | 'verify' |
         const run = options.run === undefined ? undefined : await store.findRun(options.run);
         const page = await store.list(queryOf(options, run?.id));
         const [runs, sizes] = [await store.runs(), await store.sizes()];
+        const server = options.server === undefined ? null : await serverRows(options.server);
         return {
+          ...(server === null ? {} : { server }),
           items: page.items.map(plain),
           total: page.total,
           nextOffset: page.nextOffset,
@@ -78,6 +82,7 @@ export const lookCommands: Pick<CheckpointCommands, 'list' | 'show' | 'verify' |
         const { ancestors, children, missingParentId } = await store.lineage(record.id);
         return {
           ...plain(record),
+          serverObstacles: serverObstacles(record.about?.lora),
           path: (await named(store, [record]))[0] ?? record.name,
           ancestors: await named(store, ancestors),
           children: await named(store, children),

@@ -2,12 +2,15 @@
 import { exportEntries } from '../../checkpoints/export-checkpoint.ts';
 import { importCheckpoint } from '../../checkpoints/import-checkpoint.ts';
 import { StudioError } from '../../errors.ts';
+import type { ByteSource } from '../../formats/bytes.ts';
+import type { FileSet } from '../../formats/file-set.ts';
 import { checkTarget, openPath } from '../../storage/node-fs.ts';
 import { writeExport } from '../sources.ts';
 import { bytes, count } from '../words.ts';
 import { named, note, recordOf, withStore } from './open.ts';
 import { plain } from './print.ts';
-import type { CheckpointCommands } from './program.ts';
+import type { CheckpointCommands, ImportOptions } from './program.ts';
+import { withServerArchive } from './server.ts';
 
 export const moveCommands: Pick<CheckpointCommands, 'export' | 'import'> = {
   export: async (path, options) => {
@@ -36,20 +39,39 @@ export const moveCommands: Pick<CheckpointCommands, 'export' | 'import'> = {
     );
   },
   import: async (path, options) => {
+    if (options.server !== undefined) {
+      await withServerArchive(options.server, path, (source) => addTo(options, source, nameOnServer(path)));
+      return;
+    }
     // Opened first: a path that is not there makes no store.
-    const source = await openPath(path);
-    await withStore(
-      options,
-      async (store) => {
-        const { checkpoint, run, alreadyThere, notes } = await importCheckpoint(store, source, {
-          runName: options.run,
-          name: options.name,
-        });
-        for (const text of notes) note(text);
-        return { path: `${run.name}/${checkpoint.name}`, alreadyThere, notes, ...plain(checkpoint) };
-      },
-      ({ path: added, alreadyThere }) => `${alreadyThere ? 'There already' : 'Added'}: ${added}\n`,
-      true,
-    );
+    await addTo(options, await openPath(path), {});
   },
 };
+
+/** Run and name that a server's checkpoint gets here, unless others are asked for. */
+function nameOnServer(path: string): { runName: string; name: string } {
+  const [, , run = 'server', ...rest] = path.split('/');
+  const legal = (text: string): string => text.replaceAll(/[^\w.-]+/g, '-').slice(0, 200);
+  return { runName: legal(run), name: legal(rest.at(-1) ?? 'checkpoint') };
+}
+
+async function addTo(
+  options: ImportOptions,
+  source: FileSet | ByteSource,
+  usual: { runName?: string; name?: string },
+): Promise<void> {
+  await withStore(
+    options,
+    async (store) => {
+      const { checkpoint, run, alreadyThere, notes } = await importCheckpoint(store, source, {
+        runName: options.run ?? usual.runName,
+        name: options.name ?? usual.name,
+        weightsOnly: options.weightsOnly,
+      });
+      for (const text of notes) note(text);
+      return { path: `${run.name}/${checkpoint.name}`, alreadyThere, notes, ...plain(checkpoint) };
+    },
+    ({ path: added, alreadyThere }) => `${alreadyThere ? 'There already' : 'Added'}: ${added}\n`,
+    true,
+  );
+}

@@ -2,6 +2,7 @@
 import type { Comparison } from '../../checkpoints/compare.ts';
 import type { CheckpointRecord } from '../../storage/records.ts';
 import { bytes, columns, count } from '../words.ts';
+import type { ServerRow } from './server.ts';
 
 /** A record without what only the store needs. */
 export function plain(record: CheckpointRecord) {
@@ -52,6 +53,7 @@ export function checkpointTable(found: {
   runs: readonly { id: string; name: string; checkpoints?: number; bytes?: number }[];
   totalBytes: number;
   binBytes: number;
+  server?: readonly ServerRow[];
 }): string {
   const runs = new Map(found.runs.map(({ id, name }) => [id, name]));
   const figure = (value: number | undefined): string => (value === undefined ? '' : value.toPrecision(4));
@@ -74,7 +76,20 @@ export function checkpointTable(found: {
       `${name}: ${count(checkpoints)} checkpoints, ${bytes(size)}\n`,
   );
   const all = `All: ${bytes(found.totalBytes)}${found.binBytes > 0 ? `, of which the bin ${bytes(found.binBytes)}` : ''}\n`;
-  return `${rows.length === 0 ? 'No checkpoint matches.\n' : columns([head, ...rows])}${more}\n${sizes.join('')}${all}`;
+  return `${rows.length === 0 ? 'No checkpoint matches.\n' : columns([head, ...rows])}${more}\n${sizes.join('')}${all}${serverTable(found.server)}`;
+}
+
+function serverTable(rows: readonly ServerRow[] | undefined): string {
+  if (rows === undefined) return '';
+  if (rows.length === 0) return '\nThe server has no checkpoints.\n';
+  const lines = rows.map(({ path, step, size, createdAt, kind }) => [
+    path,
+    step === null ? '' : String(step),
+    size === null ? '' : bytes(size),
+    createdAt.slice(0, 16).replace('T', ' '),
+    kind === 'full' ? 'stays on the server' : 'can be imported',
+  ]);
+  return `\n${columns([['ON THE SERVER', 'STEP', 'SIZE', 'SAVED (UTC)', ''], ...lines])}`;
 }
 
 export function detailRows(
@@ -83,6 +98,7 @@ export function detailRows(
     ancestors: readonly string[];
     children: readonly string[];
     missingParentId: string | null;
+    serverObstacles: readonly string[];
   },
 ): [string, string][] {
   const metrics = Object.entries(shown.metrics).map(([name, value]) => `${name} ${value.toPrecision(5)}`);
@@ -98,6 +114,12 @@ export function detailRows(
     ['Step', count(shown.step)],
     ['Saved', shown.createdAt],
     ['Base model', shown.base ?? 'not said'],
+    [
+      'On a server',
+      shown.serverObstacles.length === 0
+        ? 'a server of the Tinker protocol trains with such settings'
+        : `a server of the Tinker protocol cannot train with its settings: ${shown.serverObstacles.join('; ')}`,
+    ],
     ['Figures', metrics.join(', ') || 'none'],
     ['Size', bytes(shown.size)],
     [

@@ -21,6 +21,7 @@ export interface ListOptions extends KeptOptions {
   order?: 'asc' | 'desc';
   limit: number;
   offset: number;
+  server?: string;
 }
 
 export interface PruneOptions extends KeptOptions {
@@ -41,6 +42,8 @@ export interface ExportOptions extends KeptOptions {
 export interface ImportOptions extends KeptOptions {
   run?: string;
   name?: string;
+  server?: string;
+  weightsOnly: boolean;
 }
 
 /** What the commands do. Checkpoints are named `RUN/NAME`; `RUN` alone is its newest. */
@@ -100,6 +103,7 @@ export function addCheckpoints(program: Command, run: CheckpointCommands): void 
     .addOption(value('--order <order>', 'asc or desc', oneOf('--order', ['asc', 'desc'])))
     .addOption(whole('--limit <n>', 'rows', 1, 50))
     .addOption(whole('--offset <n>', 'rows to leave out', 0, 0))
+    .option('--server <url>', 'also those of a server of the Tinker protocol (key: TINKER_API_KEY)')
     .action((options: ListOptions) => run.list(options));
   add('show', 'Everything about one checkpoint, with what it came from and what came of it.')
     .argument('<path>', PATH)
@@ -170,9 +174,11 @@ export function addCheckpoints(program: Command, run: CheckpointCommands): void 
     )
     .action((path: string, options: ExportOptions) => run.export(path, options));
   add('import', 'Add an archive or a folder: a checkpoint, a PEFT adapter, a Trainer checkpoint.')
-    .argument('<path>', 'archive or folder')
+    .argument('<path>', "archive or folder; with --server the checkpoint's path there")
     .addOption(value('--run <name>', 'name of the run, where it makes a new one', runName('--run')))
     .option('--name <name>', 'instead of its own name')
+    .option('--weights-only', "leave a Trainer's state out, which may be one that is not read here", false)
+    .option('--server <url>', 'fetch it from a server of the Tinker protocol (key: TINKER_API_KEY)')
     .action((path: string, options: ImportOptions) => run.import(path, options));
   add('verify', 'Read every byte back and compare hashes.')
     .argument('[path]', 'RUN/NAME, or RUN for all of its checkpoints; without it, everything')
