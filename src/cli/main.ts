@@ -3,6 +3,7 @@ import { version } from '../../package.json';
 import { checkpointCommands } from './checkpoints/commands.ts';
 import { devices } from './devices.ts';
 import { evaluate } from './evaluate.ts';
+import { exampleCommands } from './example.ts';
 import { finetune } from './finetune.ts';
 import { generate } from './generate.ts';
 import { inspect } from './inspect.ts';
@@ -26,5 +27,6 @@ process.exitCode = await runCli(process.argv.slice(2), version, {
   relay,
   serve,
   verifyResume,
+  examples: exampleCommands,
   checkpoints: checkpointCommands,
 });

@@ -20,6 +20,7 @@ import {
   withCommon,
   withData,
 } from './program-options.ts';
+import { addExamples, type ExampleCommands } from './program-example.ts';
 import { addRelay, type RelayCommandOptions } from './program-relay.ts';
 import { addServe, type ServeCommandOptions } from './program-serve.ts';
 import { addTraining } from './program-training.ts';
@@ -35,6 +36,7 @@ export interface Commands {
   devices(options: CommonOptions): Promise<void>;
   relay(options: RelayCommandOptions): Promise<void>;
   serve(options: ServeCommandOptions): Promise<void>;
+  examples: ExampleCommands;
   checkpoints: CheckpointCommands;
 }
 
@@ -129,6 +131,7 @@ export function buildProgram(version: string, commands: Commands, print: (text: 
   withCommon(devices);
   addRelay(program, (options) => commands.relay(options));
   addServe(program, (options) => commands.serve(options));
+  addExamples(program, commands.examples);
   addCheckpoints(program, commands.checkpoints);
   return program;
 }

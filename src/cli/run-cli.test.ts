@@ -52,6 +52,7 @@ async function cli(...argv: string[]): Promise<Outcome> {
     devices: note('devices'),
     relay: note('relay'),
     serve: note('serve'),
+    examples: { rl: note('example rl'), dpo: note('example dpo') },
     inspect: (path: string, options: object) => note('inspect')({ path, ...options }),
     verifyResume: note('verify-resume'),
     checkpoints: keptCommands((command, rest) => note(`checkpoints ${command}`)({ rest })),
@@ -212,7 +213,7 @@ test('inspect takes a path', async () => {
   });
 });
 
-test.each(['', 'finetune', 'generate', 'evaluate', 'inspect', 'devices', 'relay', 'serve'])(
+test.each(['', 'finetune', 'generate', 'evaluate', 'inspect', 'devices', 'relay', 'serve', 'example'])(
   'lorikeet %s --help prints help and runs nothing',
   async (command) => {
     const { code, out, err, ran } = await cli(...(command === '' ? [] : [command]), '--help');
@@ -226,8 +227,20 @@ test('--version', async () => {
   expect(await cli('--version')).toMatchObject({ code: 0, out: '1.2.3\n' });
 });
 
+test('the examples take their seed and length', async () => {
+  expect((await cli('example', 'rl', '--seed', '3', '--iterations', '4')).ran).toEqual({
+    command: 'example rl',
+    options: { ...COMMON, store: 'lorikeet-runs', seed: 3, iterations: 4 },
+  });
+  expect((await cli('example', 'dpo', '--json')).ran).toEqual({
+    command: 'example dpo',
+    options: { ...COMMON, json: true, store: 'lorikeet-runs', seed: 0, sftEpochs: 4, epochs: 3 },
+  });
+});
+
 test.each([
   [[], 'No command is given.'],
+  [['example', 'rl', '--iterations', '0'], '--iterations is "0". Use a whole number from 1.'],
   [['train'], "Unknown command 'train'"],
   [[...FINETUNE, '--ranks', '8'], "Unknown option '--ranks' (Did you mean --rank?)"],
   [[...FINETUNE, '--rank'], "Option '--rank <r>' argument missing"],
@@ -287,6 +300,7 @@ describe('what a command throws', () => {
       inspect: fail,
       devices: fail,
       relay: fail,
+      examples: { rl: fail, dpo: fail },
       serve: fail,
       checkpoints: keptCommands(fail),
     };

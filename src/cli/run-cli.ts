@@ -21,6 +21,7 @@ const COMMANDS = [
   'devices',
   'relay',
   'serve',
+  'example',
   'checkpoints',
 ];
 
