@@ -8,6 +8,7 @@ import { commandLine, cpuMilliseconds, leave, machine, openDevice, printLine, wr
 import { memoryPart } from './memory.ts';
 import { parseOptions, USAGE, type PartName } from './options.ts';
 import { peersPart } from './peers.ts';
+import { pipeliningPart } from './pipelining.ts';
 import { probePart } from './probe.ts';
 import { profilePart } from './profile.ts';
 import { stepPart } from './step.ts';
@@ -20,6 +21,7 @@ const PARTS: Readonly<Record<PartName, Part>> = {
   memory: memoryPart,
   generate: generatePart,
   checkpoints: checkpointsPart,
+  pipelining: pipeliningPart,
   peers: peersPart,
 };
 

@@ -8,6 +8,7 @@ export const PART_NAMES = [
   'memory',
   'generate',
   'checkpoints',
+  'pipelining',
   'peers',
 ] as const;
 export type PartName = (typeof PART_NAMES)[number];
