@@ -4,7 +4,7 @@ import { CheckpointManager } from './checkpoint-manager.ts';
 import { memoryColdStore } from './cold-store.ts';
 import { AdaptiveInterval, planRetention, unitsOf, type ManagedUnit } from './manager-policy.ts';
 import type { ManagerOptions } from './manager-options.ts';
-import { CheckpointCorruptError, UnsupportedFeatureError } from './own-errors.ts';
+import { CheckpointCorruptError, OutputModelIdError, UnsupportedFeatureError } from './own-errors.ts';
 import { ServiceClient } from './service-client.ts';
 import { createBigramBackend } from './testing-bigram-backend.ts';
 import type { Checkpoint } from './types.ts';
@@ -107,6 +107,16 @@ describe('a manager', () => {
     expect(names()).toEqual(['weights/rolling-3']);
     await manager.saveFinal(3);
     expect(names()).toEqual(['weights/final']);
+  });
+
+  it('makes a model of the final save where one is asked for, and checks its name first', async () => {
+    const { manager, backend, client } = await setUp({ saveEvery: 0, outputModelId: 'pirate-1' });
+    expect(await manager.saveFinal(3)).toMatchObject({ name: 'final', modelId: 'pirate-1' });
+    expect(backend.store.models.get('pirate-1')).toBe(`lorikeet://${client.runId}/sampler_weights/final`);
+    expect(() => new CheckpointManager(client, { outputModelId: 'Pirate 1' })).toThrow(OutputModelIdError);
+    expect(() => new CheckpointManager(client, { outputModelId: 'p', kind: 'state' })).toThrow(
+      'makes a model of sampler weights',
+    );
   });
 
   it('never lets pinned, public, final ones or those of people go', async () => {

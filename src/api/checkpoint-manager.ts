@@ -21,19 +21,21 @@ import {
 import { CheckpointExistsError, UnsupportedFeatureError } from './own-errors.ts';
 import { parseCheckpointPath } from './paths.ts';
 import type { ManagedCheckpoint, ManagerOptions, Progress } from './manager-options.ts';
-import { archiveUnits, finiteMetrics, oldEnough, removeUnits, verifyListed } from './manager-store.ts';
+import {
+  archiveUnits,
+  checkPromotion,
+  finiteMetrics,
+  oldEnough,
+  promoteFinal,
+  removeUnits,
+  verifyListed,
+  whole,
+} from './manager-store.ts';
 import { createTrackers, type Trackers } from './tracker.ts';
 import type { TrainingClient } from './training-client.ts';
 import type { Checkpoint, LoopState, Metadata } from './types.ts';
 
 type Metrics = Readonly<Record<string, number>>;
-
-const whole = (name: string, value: number, from: number): number => {
-  if (Number.isSafeInteger(value) && value >= from) return value;
-  throw new BadRequestError({
-    message: `${name} is ${String(value)}; it must be a whole number from ${String(from)}.`,
-  });
-};
 
 export class CheckpointManager {
   readonly #client: TrainingClient;
@@ -64,6 +66,7 @@ export class CheckpointManager {
       saveBest,
       adaptive,
     } = options;
+    checkPromotion(options);
     if (options.archiveTo !== undefined) {
       oldEnough(options.archiveTo, 0, 0);
       client.host.cold.attach(options.archiveTo.store);
@@ -176,7 +179,7 @@ export class CheckpointManager {
         this.#client,
         unitsOf(rows).filter(({ role }) => role === 'rolling'),
       );
-      return saved;
+      return promoteFinal(this.#client, this.#o, saved);
     });
   }
 

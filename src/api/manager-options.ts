@@ -35,6 +35,8 @@ export interface ManagerOptions {
    * is that old; the newest state, pinned and public ones stay.
    */
   archiveTo?: ArchiveOptions;
+  /** The final save becomes a model of this name. */
+  outputModelId?: string;
   loopState?: () => LoopState;
   metadata?: (step: number) => Metadata;
   trackers?: readonly Tracker[];
@@ -57,4 +59,6 @@ export interface ManagedCheckpoint {
   loopState: LoopState | null;
   metrics: Record<string, number>;
   samplerPath: string | null;
+  /** The model that the final save became, where `outputModelId` asks for one. */
+  modelId?: string;
 }

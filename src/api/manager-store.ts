@@ -1,10 +1,20 @@
-/** What a manager does to the store: sees that a save is there, and deletes. */
+/** What a manager does to the store: sees that a save is there, moves, deletes and promotes; and checks its settings. */
 import { BadRequestError } from './errors.ts';
-import type { ArchiveOptions } from './manager-options.ts';
+import type { ArchiveOptions, ManagedCheckpoint, ManagerOptions } from './manager-options.ts';
 import type { ManagedUnit } from './manager-policy.ts';
 import { CheckpointCorruptError, CheckpointNotFoundError, UnsupportedFeatureError } from './own-errors.ts';
+import { requireOutputModelId } from './output-model-id.ts';
 import { parseCheckpointPath } from './paths.ts';
+import { promoteCheckpoint } from './promote.ts';
 import type { TrainingClient } from './training-client.ts';
+
+/** The number. Throws BadRequestError where it is no whole one from `from`. */
+export function whole(name: string, value: number, from: number): number {
+  if (Number.isSafeInteger(value) && value >= from) return value;
+  throw new BadRequestError({
+    message: `${name} is ${String(value)}; it must be a whole number from ${String(from)}.`,
+  });
+}
 
 /** Throws where a save is not listed as whole: then nothing older may go. */
 export async function verifyListed(client: TrainingClient, paths: readonly string[]): Promise<void> {
@@ -41,6 +51,29 @@ export async function archiveUnits({ host }: TrainingClient, units: readonly Man
       host.warnings.once({ code: 'RETENTION_FAILED', message }, row.path);
     }
   }
+}
+
+/** Throws, before anything is saved, where the final save could not become the model that is asked for. */
+export function checkPromotion({ outputModelId, kind = 'both' }: ManagerOptions): void {
+  if (outputModelId === undefined) return;
+  requireOutputModelId(outputModelId);
+  if (kind !== 'state') return;
+  throw new BadRequestError({
+    message: 'outputModelId makes a model of sampler weights, and kind is "state".',
+    fix: 'Use kind: "both".',
+  });
+}
+
+/** Makes the model of the final save. */
+export async function promoteFinal(
+  client: TrainingClient,
+  { outputModelId }: ManagerOptions,
+  saved: ManagedCheckpoint,
+): Promise<ManagedCheckpoint> {
+  if (outputModelId === undefined || saved.samplerPath === null) return saved;
+  const { host, baseModel } = client;
+  const promotion = { name: saved.samplerPath, outputModelId, baseModel };
+  return { ...saved, ...(await promoteCheckpoint(host, [promotion], '')) };
 }
 
 /** Whether a unit is old enough for the cold store, at a step and a time. */

@@ -100,6 +100,7 @@ export async function promoteCheckpoint(
     throw new BadRequestError({ message: 'baseModel is required.' });
   const path = pathOfRowName(host, name);
   const { registry } = host.backend;
+  await host.cold.warm(path);
   const rows = await registry.listCheckpoints(path.runId);
   const row = rows.find(({ checkpointId }) => checkpointId === path.checkpointId);
   if (row === undefined)
