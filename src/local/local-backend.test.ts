@@ -187,6 +187,19 @@ describe('saving and loading', () => {
     await Promise.all([client.dispose(), other.dispose()]);
   });
 
+  test('a training and a sampler checkpoint may share a name, also when they are saved at once', async () => {
+    const client = await fresh();
+    const [state, sampler] = await Promise.all([
+      client.saveState('both'),
+      client.saveWeightsForSampler('both'),
+    ]);
+    const { checkpoints } = await tests.service.createRestClient().listCheckpoints(client.runId);
+    expect(checkpoints.map(({ path }) => path).sort()).toEqual([state.path, sampler.path].sort());
+    await expect(client.saveState('both')).rejects.toMatchObject({ code: 'CHECKPOINT_EXISTS' });
+    await expect(client.saveWeightsForSampler('both')).rejects.toMatchObject({ code: 'CHECKPOINT_EXISTS' });
+    await client.dispose();
+  });
+
   test('verifyResume proves it', async () => {
     const client = await fresh();
     await step(client);

@@ -45,6 +45,8 @@ export class ModelKeeper {
   readonly #options: KeeperOptions;
   #writer: Promise<RunWriter> | null = null;
   #parentId: string | null;
+  /** Ends with the last save so far; never rejects. */
+  #saving: Promise<unknown> = Promise.resolve();
   /** The newest sampler checkpoint that is stored whole: what a delta is made to. */
   #whole: string | null = null;
 
@@ -158,7 +160,18 @@ export class ModelKeeper {
     };
   }
 
-  async #save(
+  /** One save after the other: which name is free is seen only once the save before is committed. */
+  #save(
+    name: string,
+    what: StateToSave,
+    input: Omit<NewCheckpoint, 'name' | 'parentId' | 'pinned' | 'tags'>,
+  ): Promise<CheckpointRecord> {
+    const saved = this.#saving.then(() => this.#saveNow(name, what, input));
+    this.#saving = saved.catch(() => undefined);
+    return saved;
+  }
+
+  async #saveNow(
     name: string,
     { model }: StateToSave,
     input: Omit<NewCheckpoint, 'name' | 'parentId' | 'pinned' | 'tags'>,
@@ -198,6 +211,7 @@ export class ModelKeeper {
   /** Lets the run's lock go. */
   async release(): Promise<void> {
     if (this.#options.writer) return;
+    await this.#saving;
     const writer = await this.#writer?.catch(() => null);
     await writer?.release();
   }
