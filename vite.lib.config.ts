@@ -8,7 +8,14 @@ export default defineConfig(({ mode }) =>
         base: './',
         build: {
           target: 'es2022',
-          lib: { entry: { index: 'src/lib/browser.ts', autodiff: 'src/autodiff/index.ts' }, formats: ['es'] },
+          lib: {
+            entry: {
+              index: 'src/lib/browser.ts',
+              autodiff: 'src/autodiff/index.ts',
+              recipes: 'src/recipes/index.ts',
+            },
+            formats: ['es'],
+          },
         },
       }
     : {
@@ -17,7 +24,11 @@ export default defineConfig(({ mode }) =>
           target: 'node20',
           ssr: true,
           rollupOptions: {
-            input: { index: 'src/lib/node.ts', autodiff: 'src/autodiff/index.ts' },
+            input: {
+              index: 'src/lib/node.ts',
+              autodiff: 'src/autodiff/index.ts',
+              recipes: 'src/recipes/index.ts',
+            },
             output: { entryFileNames: '[name].js' },
           },
         },

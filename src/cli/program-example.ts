@@ -34,7 +34,7 @@ export function addExamples(program: Command, run: ExampleCommands): void {
   const dpo = group
     .command('dpo')
     .description('Fine-tuning on two tones of answers, then on pairs that like one of them better.')
-    .addOption(whole('--sft-epochs <n>', 'passes over the rows', 1, 4))
+    .addOption(whole('--sft-epochs <n>', 'passes over the rows', 1, 6))
     .addOption(whole('--epochs <n>', 'passes over the pairs', 1, 3))
     .addOption(seed());
   withCommon(withStore(dpo)).action((options: DpoExampleCommandOptions) => run.dpo(options));

@@ -234,7 +234,7 @@ test('the examples take their seed and length', async () => {
   });
   expect((await cli('example', 'dpo', '--json')).ran).toEqual({
     command: 'example dpo',
-    options: { ...COMMON, json: true, store: 'lorikeet-runs', seed: 0, sftEpochs: 4, epochs: 3 },
+    options: { ...COMMON, json: true, store: 'lorikeet-runs', seed: 0, sftEpochs: 6, epochs: 3 },
   });
 });
 

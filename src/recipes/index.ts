@@ -34,3 +34,17 @@ export {
   type RendererMessage,
   type TrainOnWhat,
 } from './renderers/renderer.ts';
+export {
+  runRlExample,
+  type RlExampleOptions,
+  type RlExampleProgress,
+  type RlExampleResult,
+  type RlExampleStep,
+} from './examples/rl-form.ts';
+export {
+  runDpoExample,
+  type DpoExampleOptions,
+  type DpoExampleProgress,
+  type DpoExampleResult,
+  type DpoExampleStep,
+} from './examples/sft-then-dpo.ts';

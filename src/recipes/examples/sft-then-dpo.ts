@@ -77,12 +77,12 @@ export interface DpoExampleResult {
 }
 
 export interface DpoExampleOptions extends ExampleOptions<DpoExampleProgress> {
-  /** Passes over the rows and over the pairs; 4 and 3 unless said otherwise. */
+  /** Passes over the rows and over the pairs; 6 and 3 unless said otherwise. */
   sftEpochs?: number;
   dpoEpochs?: number;
 }
 
-const SFT_BATCH = 8;
+const SFT_BATCH = 4;
 const DPO_BATCH = 6;
 const BETA = 0.1;
 
@@ -109,7 +109,7 @@ const pairsOf = (renderer: Renderer, animals: Readonly<Record<string, string>>):
 
 /** Runs the example. The same seed on the same GPU gives the same figures. Throws the signal's reason when it is stopped. */
 export async function runDpoExample(options: DpoExampleOptions): Promise<DpoExampleResult> {
-  const { service, seed = 0, sftEpochs = 4, dpoEpochs = 3, onProgress, signal } = options;
+  const { service, seed = 0, sftEpochs = 6, dpoEpochs = 3, onProgress, signal } = options;
   const example = await openExample(options, 'sft-then-dpo');
   const { client, renderer } = example;
   const stop = signal === undefined ? {} : { signal };

@@ -1,0 +1,113 @@
+/** The examples on the embedded model, as people run them: rewards and preferences rise, and a seed decides a run. */
+import { spawn } from 'node:child_process';
+import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { transformWithOxc } from 'vite';
+import { expect, test } from 'vitest';
+import { ensureBuilt } from '../../scripts/lib/build.mjs';
+import { errorOf, json, lorikeet, once, ROOT, scratch, succeed } from './lorikeet.ts';
+
+interface RlFigures {
+  example: string;
+  seed: number;
+  rewardBefore: number;
+  rewardAfter: number;
+  steps: object[];
+  answersBefore: object[];
+  answersAfter: object[];
+  path: string | null;
+}
+
+interface DpoFigures {
+  likedShare: { base: number; sft: number; dpo: number };
+  before: { accuracy: number; margin: number };
+  after: { accuracy: number; margin: number };
+  steps: { stage: string; loss: number }[];
+  answersDpo: object[];
+}
+
+const folder = scratch();
+const store = join(folder, 'store');
+
+/** Runs an example with `--json`. */
+const example = <T>(name: string, ...options: string[]): Promise<T> =>
+  json('example', name, ...options, '--store', store, '--quiet');
+
+const runIdOf = (path: string | null): string =>
+  /^lorikeet:\/\/([^/]+)\/weights\/final$/.exec(path ?? '')?.[1] ?? '';
+
+test('a rewarded form is learned, a seed decides the run, and the result is kept', async () => {
+  const whole = await example<RlFigures>('rl', '--iterations', '8', '--seed', '1');
+  expect(whole.steps).toHaveLength(8);
+  expect(whole.rewardBefore).toBeLessThan(0.5);
+  expect(whole.rewardAfter).toBeGreaterThan(whole.rewardBefore + 0.3);
+  expect(whole.answersAfter).toHaveLength(4);
+  // A shorter run of the same seed is the beginning of the longer one, figure for figure.
+  const again = await example<RlFigures>('rl', '--iterations', '2', '--seed', '1');
+  expect(again.steps).toEqual(whole.steps.slice(0, 2));
+  expect(again.rewardBefore).toBe(whole.rewardBefore);
+  expect(again.answersBefore).toEqual(whole.answersBefore);
+  const listed = await json<{ items: { name: string; runId: string }[] }>(
+    'checkpoints',
+    'list',
+    '--store',
+    store,
+  );
+  const names = listed.items.filter(({ runId }) => runId === runIdOf(whole.path)).map(({ name }) => name);
+  expect(names).toContain('final');
+});
+
+test('a liked tone is preferred after the pairs', async () => {
+  const { steps, before, after, likedShare } = await example<DpoFigures>('dpo');
+  const sft = steps.filter(({ stage }) => stage === 'sft');
+  expect(sft.at(-1)?.loss).toBeLessThan(0.3 * (sft[0]?.loss ?? NaN));
+  expect(before).toMatchObject({ accuracy: 0.5, margin: 0 });
+  expect(after.accuracy).toBe(1);
+  expect(after.margin).toBeGreaterThan(0.3);
+  expect(likedShare.dpo).toBeGreaterThan(likedShare.base + 0.5);
+});
+
+test('a seed decides both stages', async () => {
+  const run = (seed: string): Promise<DpoFigures> =>
+    example('dpo', '--sft-epochs', '1', '--epochs', '1', '--seed', seed);
+  const { steps, before, after, likedShare, answersDpo } = await run('5');
+  const again = await run('5');
+  expect(again).toMatchObject({ steps, before, after, likedShare, answersDpo });
+  expect((await run('6')).steps).not.toEqual(steps);
+});
+
+test('the program of the folder examples runs as it stands there', async () => {
+  await ensureBuilt('lib');
+  mkdirSync(join(folder, 'node_modules'));
+  symlinkSync(ROOT, join(folder, 'node_modules/lorikeet'), 'dir');
+  // Node 20 takes no types; later ones run the file itself.
+  const source = join(ROOT, 'examples/rl-form.ts');
+  const { code } = await transformWithOxc(readFileSync(source, 'utf8'), source);
+  writeFileSync(join(folder, 'rl-form.mjs'), code);
+  const env = { ...process.env, LORIKEET_STORE: store };
+  const child = spawn(process.execPath, ['rl-form.mjs', '2', '1'], {
+    cwd: folder,
+    env,
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  let stdout = '';
+  child.stdout.setEncoding('utf8').on('data', (text: string) => (stdout += text));
+  expect(await new Promise((resolve) => child.on('close', resolve))).toBe(0);
+  const printed = JSON.parse(stdout) as RlFigures;
+  expect(printed).toMatchObject({ example: 'rl', seed: 1 });
+  expect(printed.steps).toHaveLength(2);
+});
+
+test('Ctrl-C stops an example after its step', async () => {
+  const outcome = await lorikeet(['example', 'rl', '--iterations', '4', '--store', store], {
+    onStderr: once('Measuring', 'SIGINT'),
+  });
+  expect(outcome.code).toBe(1);
+  expect(outcome.stderr).toContain('Stopping after this step');
+  expect(errorOf(outcome).code).toBe('CANCELLED');
+});
+
+test.each(['', 'rl', 'dpo'])('lorikeet example %s --help explains itself', async (name) => {
+  const words = name === '' ? ['example'] : ['example', name];
+  expect(await succeed(...words, '--help')).toMatch(new RegExp(`^Usage: lorikeet ${words.join(' ')} `));
+});
