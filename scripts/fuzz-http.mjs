@@ -72,9 +72,9 @@ const problems = [];
 const until = Date.now() + seconds * 1000;
 const over = () => Date.now() >= until;
 const watches = [
-  { program: serve, stop: watch(serve, '/api/v1/healthz', { memoryMib: 512 }) },
-  { program: relay, stop: watch(relay, '/healthz', { memoryMib: 128 }) },
-  { program: before, stop: watch(before, '/healthz', { memoryMib: 128 }) },
+  { program: serve, stop: watch(serve, '/api/v1/healthz', { memoryMib: 256 }) },
+  { program: relay, stop: watch(relay, '/healthz', { memoryMib: 64 }) },
+  { program: before, stop: watch(before, '/healthz', { memoryMib: 64 }) },
 ];
 
 /** Raw requests at one program after the other, until the time is over. */
@@ -129,9 +129,9 @@ for (const { name, cases, operations } of found)
   console.log(`  ${name}: ${cases} requests to ${operations} operations`);
 console.log(`Health and memory`);
 for (const { program, stop } of watches) {
-  const { checks, slowestMs, firstMib, lastMib, problems: seen } = await stop();
+  const { checks, slowestMs, mib, problems: seen } = await stop();
   console.log(
-    `  ${program.name}: ${checks} checks, slowest ${slowestMs} ms; ${firstMib.toFixed(0)} to ${lastMib.toFixed(0)} MiB`,
+    `  ${program.name}: ${checks} checks, slowest ${slowestMs} ms; MiB over time: ${mib.join(' ')}`,
   );
   problems.push(...new Set(seen.map((words) => `${program.name}: ${words}`)));
   if (program.output().includes(KEY)) problems.push(`${program.name}: it printed the key`);

@@ -85,7 +85,7 @@ export function memoryOf(pid) {
  * Asks a program for its health and its weight until it is told to end.
  * @param {Program} program
  * @param {string} path of its health
- * @param {{ memoryMib: number }} bound growth that is allowed after the first fifth of the run
+ * @param {{ memoryMib: number }} bound growth that is allowed after six tenths of the run, when what it may keep is kept
  */
 export function watch(program, path, { memoryMib }) {
   let over = false;
@@ -117,19 +117,17 @@ export function watch(program, path, { memoryMib }) {
   return async () => {
     over = true;
     await done;
-    const warm = weights.slice(0, Math.max(1, Math.floor(weights.length / 5)));
+    const warm = weights.slice(0, Math.max(1, Math.floor(weights.length * 0.6)));
     const first = Math.max(...warm);
     // What it holds in the end, not what passed through.
     const last = Math.min(...weights.slice(-20));
     if (last - first > memoryMib) {
       problems.push(`memory grew from ${first.toFixed(0)} to ${last.toFixed(0)} MiB`);
     }
-    return {
-      checks: weights.length,
-      slowestMs: Math.round(slowest),
-      firstMib: first,
-      lastMib: last,
-      problems,
-    };
+    const tenths = Array.from(
+      { length: 11 },
+      (_, k) => weights[Math.round((k * (weights.length - 1)) / 10)] ?? NaN,
+    );
+    return { checks: weights.length, slowestMs: Math.round(slowest), mib: tenths.map(Math.round), problems };
   };
 }

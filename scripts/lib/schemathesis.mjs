@@ -62,7 +62,7 @@ export async function runSchemathesis({ name, schema, url, seconds, seed, header
   const report = join(folder, 'report.json');
   const output = join(folder, 'output.txt');
   const checks = ['--checks', 'fails_by_name', '--continue-on-failure', '--no-shrink', '--warnings', 'off'];
-  const limits = ['--max-time', String(seconds), '--request-timeout', '15', '--seed', String(seed)];
+  const limits = ['--max-time', String(seconds), '--request-timeout', '45', '--seed', String(seed)];
   const files = ['--generation-database', 'none', '--report-json-path', report];
   const given = Object.entries(headers).flatMap(([key, value]) => ['-H', `${key}: ${value}`]);
   const args = ['run', schema, '--url', url, '--no-color', ...checks, ...limits, ...files, ...given];
