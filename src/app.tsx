@@ -4,6 +4,7 @@ import { CheckpointsPanel } from './features/checkpoints/checkpoints-panel.tsx';
 import { DropTarget } from './features/checkpoints/drop-target.tsx';
 import { InterruptedRun } from './features/checkpoints/interrupted-run.tsx';
 import { DataPanel } from './features/data/data-panel.tsx';
+import { ExamplesPanel } from './features/examples/examples-panel.tsx';
 import { ModelPanel } from './features/model/model-panel.tsx';
 import { AskPanel } from './features/run/ask-panel.tsx';
 import { ProgressPanel } from './features/run/progress-panel.tsx';
@@ -48,6 +49,7 @@ export function App() {
         </div>
         <div className="kept-area">
           <CheckpointsPanel />
+          <ExamplesPanel />
         </div>
       </main>
       <DropTarget />

@@ -12,6 +12,7 @@ import './ui/styles/controls.css';
 import './ui/styles/data.css';
 import './ui/styles/run.css';
 import './ui/styles/kept.css';
+import './ui/styles/examples.css';
 
 // A file dropped beside its place must not replace the page, and the run with it.
 for (const name of ['dragover', 'drop']) window.addEventListener(name, (event) => event.preventDefault());

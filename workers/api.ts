@@ -6,6 +6,7 @@ import type { RejectedRow } from '../src/data/types.ts';
 import type { FinetuneConfig, StepMetrics } from '../src/engine/train/types.ts';
 import type { ErrorFields } from '../src/errors.ts';
 import type { CheckpointRow, CheckpointsApi, SavePolicy } from './checkpoints-api.ts';
+import type { ExamplesApi } from './examples-api.ts';
 
 /** What this browser can do. `error` says why training cannot run here. */
 export interface Capability {
@@ -162,7 +163,7 @@ export type RunEvent =
   | { type: 'error'; error: ErrorFields };
 
 /** What the worker offers through comlink. Every rejection carries `ErrorFields` as JSON in its message (see src/client). */
-export interface StudioApi extends CheckpointsApi {
+export interface StudioApi extends CheckpointsApi, ExamplesApi {
   capability(): Promise<Capability>;
   /** Replaces the model; the previous one is freed, and a download of it that still goes on ends with CANCELLED. */
   loadModel(choice: ModelChoice, onProgress: (progress: Progress) => void): Promise<ModelSummary>;

@@ -36,6 +36,8 @@ import type {
   RetentionPolicy,
   StoreView,
 } from './checkpoints-api.ts';
+import { runExample } from './examples.ts';
+import type { ExampleEvent, ExampleKind, ExampleOutcome } from './examples-api.ts';
 import { EngineGpu, type OpenGpu } from './gpu.ts';
 import { KeptCheckpoints, noRun } from './kept-checkpoints.ts';
 import { loadData } from './load-data.ts';
@@ -74,6 +76,7 @@ export class Studio implements StudioApi {
   #base: BaseModel | null = null;
   #data: PreparedData | null = null;
   #loading = new AbortController();
+  #example = new AbortController();
   #run: TrainingRun | null = null;
   #control: RunControl | null = null;
   /** Ends a run whose GPU is gone: what it waits for never comes. */
@@ -311,6 +314,22 @@ export class Studio implements StudioApi {
     });
   }
 
+  runExample(
+    kind: ExampleKind,
+    seed: number,
+    onEvent: (event: ExampleEvent) => void,
+  ): Promise<ExampleOutcome> {
+    this.#example = new AbortController();
+    const { signal } = this.#example;
+    const store = (): Promise<CheckpointStore> => this.#kept.store();
+    return this.#jobs.run(() => runExample(kind, seed, onEvent, signal, { gpu: this.#gpu, store }));
+  }
+
+  stopExample(): Promise<void> {
+    this.#example.abort();
+    return Promise.resolve();
+  }
+
   #trained(): TrainingRun {
     if (this.#run !== null) return this.#run;
     throw notReady('There is no trained adapter.', 'Train one first.');
@@ -319,6 +338,7 @@ export class Studio implements StudioApi {
   /** Ends the run and gives everything back. */
   dispose(): Promise<void> {
     this.#control?.stop();
+    this.#example.abort();
     return this.#jobs.run(async () => {
       await this.#free();
       await this.#gpu.dispose();

@@ -35,6 +35,8 @@ const api: StudioApi = {
   peek: overWire((files) => studio.peek(files)),
   importFiles: overWire((files, onProgress) => studio.importFiles(files, tenPerSecond(onProgress))),
   proveResume: overWire((request, onProgress) => studio.proveResume(request, tenPerSecond(onProgress))),
+  runExample: overWire((kind, seed, onEvent) => studio.runExample(kind, seed, onEvent)),
+  stopExample: overWire(() => studio.stopExample()),
   dispose: overWire(() => studio.dispose()),
 };
 

@@ -1,4 +1,5 @@
 import { checkpointTexts } from './en-checkpoints.ts';
+import { exampleTexts } from './en-examples.ts';
 
 /** Every text of the studio, in plain English. `{name}` is a parameter. */
 export const en = {
@@ -226,6 +227,7 @@ export const en = {
   'ask.tunedDetail': 'adapter scale 1',
 
   ...checkpointTexts,
+  ...exampleTexts,
 
   'export.saved': 'Saved {name}, {size}.',
   'export.use': 'Unpack it and load it with PEFT:',
