@@ -1,7 +1,7 @@
 // The official Python client of the Tinker protocol, in two versions: made in .cache/tinker, again when the pins change.
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, renameSync, rmSync } from 'node:fs';
-import { join } from 'node:path';
+import { delimiter, join } from 'node:path';
 import { CACHE, ROOT } from './paths.mjs';
 import { capture, run } from './run.mjs';
 
@@ -23,15 +23,17 @@ export async function ensureTinkerSdk(python) {
   const pins = readFileSync(REQUIREMENTS, 'utf8');
   const name = createHash('sha256').update(`${version}\n${OLD}\n${pins}`).digest('hex').slice(0, 16);
   const home = join(CACHE, 'tinker', name);
-  const folders = { newest: join(home, 'newest'), old: join(home, 'old') };
+  // Packages of such a folder count as installed ones for libraries that tell them from a program's own modules.
+  const folderOf = (/** @type {string} */ base, /** @type {string} */ which) =>
+    join(base, which, 'site-packages');
   if (!existsSync(home)) {
     console.error('Installing the Python client of the Tinker protocol into .cache/tinker ...');
     const staging = `${home}-${process.pid}`;
     rmSync(staging, { recursive: true, force: true });
     mkdirSync(staging, { recursive: true });
     const pip = ['-m', 'pip', 'install', '--quiet', '--disable-pip-version-check', '--no-input', '--no-deps'];
-    const newest = [...pip, '--target', join(staging, 'newest'), '-r', REQUIREMENTS];
-    const old = [...pip, '--target', join(staging, 'old'), `tinker==${OLD}`];
+    const newest = [...pip, '--target', folderOf(staging, 'newest'), '-r', REQUIREMENTS];
+    const old = [...pip, '--target', folderOf(staging, 'old'), `tinker==${OLD}`];
     for (const args of [newest, old]) {
       const status = await run(python, args, { stdio: ['ignore', 2, 2] });
       if (status === 0) continue;
@@ -41,5 +43,6 @@ export async function ensureTinkerSdk(python) {
     renameSync(staging, home);
   }
   // The older client stands before the newer one and shares what both need.
-  return { newest: folders.newest, old: `${folders.old}:${folders.newest}` };
+  const newest = folderOf(home, 'newest');
+  return { newest, old: [folderOf(home, 'old'), newest].join(delimiter) };
 }

@@ -16,6 +16,8 @@ export interface ModelEntry {
   readonly turns: Turns;
   /** Ends when the last request so far was taken by the backend; never rejects. */
   issued: Promise<void>;
+  /** Ends with the last save under a name so far; never rejects. */
+  saved: Promise<void>;
   closed: boolean;
 }
 
@@ -49,6 +51,8 @@ interface Parts {
   log: (line: string) => void;
 }
 
+const ROOM_STEP_SECONDS = 0.25;
+
 /** Other names that are remembered: those of models that clients name themselves. */
 const REMEMBERED = 10_000;
 
@@ -78,6 +82,7 @@ export function createModels({ backend, limits, futures, queue, sessions, log }:
       model,
       turns: createTurns(limits, 1, id),
       issued: Promise.resolve(),
+      saved: Promise.resolve(),
       closed: false,
     };
     entries.set(id, entry);
@@ -96,6 +101,20 @@ export function createModels({ backend, limits, futures, queue, sessions, log }:
     entry.turns.close(new ClientClosedError({ message: `The model ${entry.id} was unloaded.` }));
     await entry.model.unload();
     log(`model ${entry.id} unloaded`);
+  };
+
+  /** Waits a while for a slot: programs that end say nothing, but are not heard of any more. */
+  const makeRoom = async (): Promise<void> => {
+    for (let waited = 0; entries.size + making > limits.maxModels; waited += ROOM_STEP_SECONDS) {
+      if (await sessions().endSilent(limits.evictSeconds)) continue;
+      if (waited >= limits.roomSeconds) {
+        throw new HttpFailure(
+          400,
+          `${String(limits.maxModels)} models are in training, which is the most. Unload one, or end its program.`,
+        );
+      }
+      await new Promise((resolve) => setTimeout(resolve, ROOM_STEP_SECONDS * 1000));
+    }
   };
 
   return {
@@ -120,12 +139,7 @@ export function createModels({ backend, limits, futures, queue, sessions, log }:
         remember(made, key, { print, requestId });
         making += 1;
         try {
-          if (entries.size + making > limits.maxModels) {
-            throw new HttpFailure(
-              400,
-              `${String(limits.maxModels)} models are in training, which is the most. Unload one, or end its program.`,
-            );
-          }
+          await sessions().during(sessionId, makeRoom());
           const created = await sessions().during(
             sessionId,
             queue.run(() => make(backend)),

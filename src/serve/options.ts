@@ -45,6 +45,10 @@ export interface ServeLimits {
   maxSessions: number;
   /** Seconds without a sign of life after which a session's models are unloaded. */
   sessionSeconds: number;
+  /** Seconds of silence after which a session's models make room where another program needs it. */
+  evictSeconds: number;
+  /** Seconds that a new model waits for room. */
+  roomSeconds: number;
   /** Seconds that the address of an archive is good for. */
   archiveSeconds: number;
 }
@@ -65,6 +69,8 @@ export const DEFAULT_LIMITS: Readonly<ServeLimits> = {
   maxSamplers: 16,
   maxSessions: 1024,
   sessionSeconds: 600,
+  evictSeconds: 30,
+  roomSeconds: 60,
   archiveSeconds: 7200,
 };
 

@@ -128,7 +128,7 @@ async function sample(context: ServeContext, body: WireSample): Promise<Reply> {
 }
 
 export function samplingRoutes(context: ServeContext): Route[] {
-  const { samplers } = context;
+  const { samplers, options } = context;
   return [
     route({
       method: 'POST',
@@ -161,7 +161,9 @@ export function samplingRoutes(context: ServeContext): Route[] {
       summary: 'What a sampling session answers with.',
       handle: ({ params }) => {
         const { id, baseModel, modelPath } = samplers.find(params['sampler'] ?? '');
-        return json({ sampler_id: id, base_model: baseModel, model_path: modelPath });
+        // Clients load the tokenizer by this name, so it is the folder where there is one.
+        const name = options.tokenizerFolder(baseModel) ?? baseModel;
+        return json({ sampler_id: id, base_model: name, model_path: modelPath });
       },
     }),
   ];

@@ -2,7 +2,7 @@
 import { checkMetadata, checkTtl } from '../api/parameters.ts';
 import { UnsupportedFeatureError } from '../api/own-errors.ts';
 import { checkName } from '../api/names.ts';
-import type { SavedSampler } from '../api/backend.ts';
+import type { Accepted, SavedSampler } from '../api/backend.ts';
 import type { ServeContext } from './context.ts';
 import { HttpFailure } from './failure.ts';
 import type { FutureValue } from './futures.ts';
@@ -13,6 +13,15 @@ import { turnRoute } from './turn-route.ts';
 import { readMetadata } from './wire-read.ts';
 import { saveSamplerSchema, saveWeightsSchema, turnSchema } from './wire-requests.ts';
 import { tinkerPath } from './wire-write.ts';
+
+/** Saves under a name follow one another: the second of one name must see the first. */
+async function inRow<T>(entry: ModelEntry, save: () => Promise<Accepted<T>>): Promise<Accepted<T>> {
+  await entry.saved;
+  const accepted = await save();
+  const over = (): void => undefined;
+  entry.saved = accepted.result.then(over, over);
+  return accepted;
+}
 
 const answer = (body: Record<string, unknown>): FutureValue => ({ type: 'json', body });
 
@@ -47,7 +56,7 @@ export function savingRoutes(context: ServeContext): Route[] {
       path: 'save_weights',
       summary: 'Saves weights, optimizer and position under a name.',
       body: saveWeightsSchema,
-      prepare: (body) => {
+      prepare: (body, entry) => {
         const request = {
           name: checkedName(body.path),
           ttlSeconds: checkTtl(body.ttl_seconds, backend.minTtlSeconds),
@@ -57,7 +66,7 @@ export function savingRoutes(context: ServeContext): Route[] {
           external: null,
         };
         return async (model, turn) => {
-          const { requestId, result } = await model.saveState(request, turn);
+          const { requestId, result } = await inRow(entry, () => model.saveState(request, turn));
           const value = result.then(({ path, sizeBytes, digest, step }) =>
             answer({
               type: 'save_weights',
@@ -94,7 +103,8 @@ export function savingRoutes(context: ServeContext): Route[] {
           checkpointType: 'base' as const,
         };
         return async (model, turn) => {
-          const { requestId, result } = await model.saveWeightsForSampler(request, turn);
+          const save = (): Promise<Accepted<SavedSampler>> => model.saveWeightsForSampler(request, turn);
+          const { requestId, result } = await (name === null ? save() : inRow(entry, save));
           return { requestId, result: result.then((saved) => enter(context, entry, seq ?? 0, saved)) };
         };
       },

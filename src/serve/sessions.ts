@@ -21,6 +21,8 @@ export interface Sessions {
   list(): readonly Session[];
   /** Ends a session; what it had is let go. */
   end(id: string): Promise<void>;
+  /** Ends the session that has been silent longest, where that is for so long; false where there is none. */
+  endSilent(seconds: number): Promise<boolean>;
   /** Keeps a session alive while the work lasts. */
   during<T>(id: string, work: Promise<T>): Promise<T>;
   close(): Promise<void>;
@@ -48,7 +50,7 @@ export function createSessions(
     }
     await letGo(session);
   };
-  const tickSeconds = Math.max(0.05, Math.min(10, limits.sessionSeconds / 4));
+  const tickSeconds = Math.max(0.05, Math.min(5, limits.sessionSeconds / 4));
   // Ticks are counted and not the clock: a computer that slept has not been silent.
   const timer = setInterval(() => {
     for (const session of sessions.values()) {
@@ -92,6 +94,18 @@ export function createSessions(
     },
     list: () => [...sessions.values()],
     end,
+    endSilent: async (seconds) => {
+      const silent = [...sessions.values()]
+        .filter(
+          ({ modelIds, pending, silentSeconds }) =>
+            modelIds.size > 0 && pending === 0 && silentSeconds >= seconds,
+        )
+        .toSorted((a, b) => b.silentSeconds - a.silentSeconds)[0];
+      if (silent === undefined) return false;
+      log(`session ${silent.id} gave no sign of life; its models make room for others`);
+      await end(silent.id);
+      return true;
+    },
     during: async (id, work) => {
       const session = sessions.get(id);
       if (session !== undefined) session.pending += 1;
