@@ -32,6 +32,8 @@ export interface Traits {
   createViaLoad: boolean;
   /** Requests carry a short-lived token that auth/token gives for the key. */
   tokens: boolean;
+  /** One request tells which samples of a session are done. */
+  sessionFutures: boolean;
   /** The archive route wants the bare name. */
   bareArchiveName: boolean;
 }
@@ -119,6 +121,7 @@ export async function findTraits(o: DialectOptions): Promise<Traits> {
       limits,
       createViaLoad: config['create_model_via_load_weights'] === true,
       tokens: config['pjwt_auth_enabled'] === true,
+      sessionFutures: config['sample_use_retrieve_futures'] === true,
       bareArchiveName: false,
     };
   }
@@ -137,6 +140,7 @@ export async function findTraits(o: DialectOptions): Promise<Traits> {
     limits,
     createViaLoad: false,
     tokens: false,
+    sessionFutures: false,
     bareArchiveName: true,
   };
 }

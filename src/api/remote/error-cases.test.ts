@@ -39,14 +39,14 @@ async function setUp(kind: 'local' | 'remote') {
   return { service, server, client: await service.createLoraTrainingClient('bigram', { rank: 4 }) };
 }
 
-/** The rejection, which must come within two seconds. */
+/** The rejection, which must come within ten seconds, on a busy machine too. */
 async function failure(work: Promise<unknown>): Promise<LorikeetError> {
   const from = performance.now();
   const error = await work.then(
     () => null,
     (e: unknown) => e,
   );
-  expect(performance.now() - from).toBeLessThan(2000);
+  expect(performance.now() - from).toBeLessThan(10_000);
   expect(error).toBeInstanceOf(LorikeetError);
   return error as LorikeetError;
 }
@@ -149,7 +149,7 @@ describe('a server that ends in the middle of a call', () => {
       expect(outcome.status === 'rejected' && outcome.reason).toBeInstanceOf(APIConnectionError);
     }
     // Half a second of trying, as the tests' timing has it, for what was accepted and for what was not.
-    expect(performance.now() - from).toBeLessThan(5000);
+    expect(performance.now() - from).toBeLessThan(20_000);
     expect(await failure(client.optimStep())).toBeInstanceOf(APIConnectionError);
   });
 });

@@ -165,6 +165,7 @@ export function createRemoteBackend(o: RemoteOptions, warnings: WarningSink): Ba
       emulateSumLoss: o.emulateSumLoss ?? false,
       contextLength: () => o.contextLength ?? null,
       dispatch: { training: createLimiter(50_000_000), sampling: createLimiter(10 * 2 ** 20) },
+      freshSamplers: new Set(),
       models,
     };
   };

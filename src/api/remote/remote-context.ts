@@ -5,7 +5,7 @@ import type { WarningSink } from '../warnings.ts';
 import { APIConnectionError } from '../errors.ts';
 import { invalidAnswer, recordOf } from './answer.ts';
 import type { Traits } from './dialect.ts';
-import { pollResult, type PollContext } from './poll.ts';
+import { pollResult, type PollContext, type PollOptions } from './poll.ts';
 import type { Limiter } from '../limiter.ts';
 import type { Session } from './session.ts';
 import type { SnapshotGuard } from './snapshot-guard.ts';
@@ -44,6 +44,8 @@ export interface RemoteContext {
   contextLength: (baseModel: string) => number | null;
   /** Bytes of training and of sampling requests on their way. */
   dispatch: { training: Limiter; sampling: Limiter };
+  /** Sampling sessions that were made and not yet opened: whoever opens one next is its first client. */
+  freshSamplers: Set<string>;
   /** Models in training by this backend; what ends them. */
   models: Map<string, () => Promise<void>>;
 }
@@ -63,6 +65,8 @@ export async function submit<T>(
     accept?: string;
     /** Room that the request takes while it is sent; null sends at once. */
     room?: { limiter: Limiter; bytes: number } | null;
+    /** What has to come before the result is asked for. */
+    before?: (requestId: string) => Promise<void>;
     decode: (reply: Reply) => T | Promise<T>;
   },
 ): Promise<Accepted<T>> {
@@ -97,7 +101,8 @@ export async function submit<T>(
     });
   }
   const turn = o.turn;
-  const polled = pollResult(context.poll, requestId, {
+  const ready = o.before?.(requestId) ?? Promise.resolve();
+  const options: PollOptions = {
     what,
     seqId,
     resubmit: o.repeatable ? send : null,
@@ -109,8 +114,8 @@ export async function submit<T>(
             turn.onQueueState(state, reason);
           },
         }),
-  });
-  const result = polled.then(o.decode);
+  };
+  const result = ready.then(() => pollResult(context.poll, requestId, options)).then(o.decode);
   result.catch(() => undefined);
   return { requestId, result };
 }

@@ -122,6 +122,7 @@ export async function saveRemoteSampler(
     if ('path' in saved) throw invalidAnswer(o.path, 'names no sampling session');
     const samplerId = reader(saved.reply.body, o.path).text('sampling_session_id');
     guard.rename(known, samplerId);
+    context.freshSamplers.add(samplerId);
     return { kind: 'ephemeral', samplerId, snapshotName };
   });
   return { requestId, result: finish };

@@ -15,6 +15,7 @@ import type { ApiTokenizer, SampleResponse } from '../types.ts';
 import { invalidAnswer, type Reply } from './answer.ts';
 import { decodeSampleResponse } from './proto-sample.ts';
 import { submit, type RemoteContext } from './remote-context.ts';
+import { createSessionFutures, type SessionFutures } from './session-futures.ts';
 import { encodeSample } from './wire-training.ts';
 import { decodeSample } from './wire-sample.ts';
 import { reader } from './wire-read.ts';
@@ -26,7 +27,26 @@ interface Weights {
   modelPath: string | null;
   snapshot: string | null;
   runId: string | null;
+  /** Which of the clients of one session this is. Each has a block of numbers of its own, or they would clash. */
+  clone: number;
+  futures: SessionFutures | null;
 }
+
+/** Numbers of one client of a session. */
+const BLOCK = 1_000_000_000;
+
+function weightsOf(context: RemoteContext, o: Omit<Weights, 'futures'>): Weights {
+  const { traits, transport, timing, poll } = context;
+  if (!traits.sessionFutures) return { ...o, futures: null };
+  const { samplerId, clone } = o;
+  return {
+    ...o,
+    futures: createSessionFutures({ transport, timing, signal: poll.signal, samplerId, clone }),
+  };
+}
+
+/** Of a session that others may use as well, in this program or another. */
+const randomClone = (): number => 1 + ((crypto.getRandomValues(new Uint32Array(1))[0] ?? 0) % 1_000_000);
 
 const samplerPath = (context: RemoteContext, path: ParsedCheckpointPath): string => {
   if (path.checkpointType === 'sampler' && path.alias === null)
@@ -67,7 +87,13 @@ async function openSession(
       throw new CheckpointNotFoundError({ message: `There is no checkpoint ${modelPath}.`, cause: error });
     });
   const samplerId = reader(reply.body, 'create_sampling_session').text('sampling_session_id');
-  return { samplerId, modelPath, snapshot: modelPath, runId: path?.runId ?? null };
+  return weightsOf(context, {
+    samplerId,
+    modelPath,
+    snapshot: modelPath,
+    runId: path?.runId ?? null,
+    clone: 0,
+  });
 }
 
 /** The base model of a sampler, from what the server knows of it. */
@@ -87,7 +113,8 @@ export async function createRemoteSampler(
   let base: string | null = null;
   if ('samplerId' in source) {
     const { samplerId, snapshotName } = source;
-    weights = { samplerId, modelPath: null, snapshot: snapshotName, runId: null };
+    const clone = context.freshSamplers.delete(samplerId) ? 0 : randomClone();
+    weights = weightsOf(context, { samplerId, modelPath: null, snapshot: snapshotName, runId: null, clone });
   } else if ('modelPath' in source) {
     weights = await openSession(context, null, source.modelPath);
   } else {
@@ -119,6 +146,7 @@ class RemoteSampler implements BackendSampler {
     if (this.#closed) throw new ClientClosedError({ message: 'The sampler is closed.' });
     const { traits, guard } = this.#context;
     const weights = this.#weights;
+    const { futures } = weights;
     const maxTokens = this.#maxTokens(request);
     if (request.topkPromptLogprobs > 0 && traits.skyrlJax && !traits.deletes) {
       throw new UnsupportedFeatureError({
@@ -136,7 +164,7 @@ class RemoteSampler implements BackendSampler {
           path: 'asample',
           json: {
             sampling_session_id: weights.samplerId,
-            seq_id: turn.seqId,
+            seq_id: weights.clone * BLOCK + turn.seqId,
             ...encodeSample(request, maxTokens),
           },
         },
@@ -144,6 +172,7 @@ class RemoteSampler implements BackendSampler {
           turn,
           // Drawing again changes nothing.
           repeatable: true,
+          ...(futures === null ? {} : { before: (id: string) => futures.done(id) }),
           room: {
             limiter: this.#context.dispatch.sampling,
             bytes: 4 * (ModelInput.length({ chunks: request.prompt }) ?? 0),
@@ -226,8 +255,11 @@ class RemoteSampler implements BackendSampler {
   }
 
   handle(): Promise<SamplerHandle> {
-    const { modelPath, samplerId } = this.#weights;
-    return Promise.resolve({ kind: 'lorikeet-sampler', modelPath, baseModel: this.baseModel, samplerId });
+    const { modelPath, samplerId, snapshot } = this.#weights;
+    // A session of its own for whoever can open one: two clients of one session would have to share its numbers.
+    const own = modelPath !== null || snapshot === null;
+    const handle = { kind: 'lorikeet-sampler', modelPath, baseModel: this.baseModel } as const;
+    return Promise.resolve({ ...handle, samplerId: own ? null : samplerId });
   }
 
   close(): Promise<void> {
