@@ -97,6 +97,8 @@ describe('lossReduction: "skyrl"', () => {
     const client = await open('skyrl');
     const none = [datum([1, 2, 3], { weights: [0, 0] })];
     await expect(client.forwardBackward(none, 'cross_entropy')).rejects.toThrow('has no weight');
+    const mute = [datum([1, 2, 3], { advantages: [0, 0], logprobs: [0, 0] })];
+    await expect(client.forwardBackward(mute, 'ppo')).rejects.toThrow('has no weight');
     expect((await client.forward(none, 'cross_entropy')).metrics['loss:sum']).toBe(0);
     await expect(client.forwardBackward(RL, 'dro', { beta: 1 })).rejects.toBeInstanceOf(
       UnsupportedFeatureError,

@@ -1,7 +1,8 @@
 /**
  * An engine that takes means as SkyRL's JAX backend does, to compare a local run with one there: the loss of a sequence is
  * divided by the sum of its weights, the gradient by the number of sequences since the last step. Only to compare: losses
- * are sums everywhere else.
+ * are sums everywhere else. One difference stays: a sequence all of whose tokens PPO clips has no gradient, and is counted
+ * there alone.
  */
 import type { Backend, BackendModel } from './backend.ts';
 import { BadRequestError } from './errors.ts';
@@ -41,7 +42,9 @@ function mean(datum: PreparedDatum, i: number, backward: boolean): PreparedDatum
   });
   const given = weights ?? ones();
   const sum = total(given);
-  if (sum === 0 && backward) {
+  // Without a gradient it would be counted there and not here, where only what has one is.
+  const isMute = sum === 0 || (advantages?.data.every((value) => value === 0) ?? false);
+  if (isMute && backward) {
     throw new BadRequestError({
       message: `Datum ${String(i)} has no weight: SkyRL counts it among the sequences and trains nothing on it.`,
       fix: 'Leave it out.',
