@@ -34,8 +34,9 @@ export function checkpointRow(record: CheckpointRecord, names: Names): Checkpoin
     createdAt: record.createdAt,
     size: record.size,
     metrics: record.metrics,
-    metadata: record.metadata,
-    tags: [...record.tags],
+    metadata: Object.fromEntries(Object.entries(record.metadata).filter(([name]) => name !== 'loopState')),
+    // What the programming interface alone reads.
+    tags: record.tags.filter((tag) => !tag.startsWith('name:')),
     pinned: record.pinned,
     note: record.note,
     verified: verifiedAt !== null && damage === null,
@@ -69,7 +70,10 @@ export function runRow(
 ): RunRow {
   const source = readRunSource(run.settings);
   const whole = checkpoints
-    .filter(({ runId, kind, damage }) => runId === run.id && kind === 'full' && damage === null)
+    .filter(
+      ({ runId, kind, damage, trigger }) =>
+        runId === run.id && kind === 'full' && damage === null && trigger !== 'program',
+    )
     .sort((a, b) => b.sequence - a.sequence);
   const newest = whole[0];
   const size = sizes.runs.get(run.id);

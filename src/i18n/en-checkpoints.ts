@@ -120,6 +120,7 @@ export const checkpointTexts = {
   'kept.whyInterrupt': 'when it was interrupted',
   'kept.whyStopped': 'when it was stopped',
   'kept.whyManual': 'by hand',
+  'kept.whyProgram': 'by a program, which alone can go on with it',
   'kept.whyFinal': 'at the end',
   'kept.whyImport': 'added from files',
 

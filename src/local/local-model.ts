@@ -264,7 +264,7 @@ export class LocalModel implements BackendModel {
         throw new PrecedingOperationFailedError({ message: 'The gradient is incomplete.' });
       const what = this.#toSave(request);
       const held = snapshotSession(this.#session, what.position.calls > 0);
-      return { result: held.then((snapshot) => this.#options.keeper.saveState(request, what, snapshot)) };
+      return { result: this.#options.keeper.saveState(request, what, held) };
     });
   }
 
@@ -272,8 +272,8 @@ export class LocalModel implements BackendModel {
     return this.#enqueue(async () => {
       await this.#computed();
       const what = this.#toSave({ loopState: null, metadata: null });
-      const tensors = this.#session.state.tensors('params');
-      return { result: tensors.then((held) => this.#options.keeper.saveSampler(request, what, held)) };
+      const held = this.#session.state.tensors('params');
+      return { result: this.#options.keeper.saveSampler(request, what, held) };
     });
   }
 

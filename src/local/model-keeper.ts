@@ -41,6 +41,11 @@ export interface KeeperOptions {
   writer?: RunWriter | null;
 }
 
+/** Why such a checkpoint was saved: a program asked for it, and it alone knows how its loop goes on. */
+export const PROGRAM = 'program';
+
+type Saving = Omit<NewCheckpoint, 'name' | 'parentId' | 'pinned' | 'tags'>;
+
 export class ModelKeeper {
   readonly #options: KeeperOptions;
   #writer: Promise<RunWriter> | null = null;
@@ -87,30 +92,33 @@ export class ModelKeeper {
     return this.#writer;
   }
 
+  /** What is held of the GPU may still be on its way; saves are committed in the order of the calls all the same. */
   async saveState(
     request: SaveStateRequest,
     what: StateToSave,
-    snapshot: SessionSnapshot,
+    held: Promise<SessionSnapshot>,
   ): Promise<SaveWeightsResponse> {
-    const { parts, manifest, step } = await captureModel(what, snapshot);
-    const stored = await encodeParts(parts, null);
-    const record = await this.#save(request.name, what, {
-      step,
-      kind: 'full',
-      trigger: 'manual',
-      ...stored,
-      manifest,
-      metrics: figuresOf(request),
-      metadata: metadataTexts(request.loopState, request.metadata),
-      ttlSeconds: request.ttlSeconds,
-      overwrite: request.overwrite,
+    const record = await this.#save(request.name, what, async () => {
+      const { parts, manifest, step } = await captureModel(what, await held);
+      const stored = await encodeParts(parts, null);
+      return {
+        step,
+        kind: 'full',
+        trigger: PROGRAM,
+        ...stored,
+        manifest,
+        metrics: figuresOf(request),
+        metadata: metadataTexts(request.loopState, request.metadata),
+        ttlSeconds: request.ttlSeconds,
+        overwrite: request.overwrite,
+      };
     });
     this.#parentId = record.id;
     return {
       path: pathOf(record),
       type: 'save_weights',
       sizeBytes: record.size,
-      step,
+      step: record.step,
       digest: digestOf(record),
       ...(request.metadata === null ? {} : { metadata: request.metadata }),
     };
@@ -119,10 +127,11 @@ export class ModelKeeper {
   async saveSampler(
     { name, ttlSeconds, checkpointType }: SaveSamplerRequest,
     what: StateToSave,
-    tensors: Adapter['tensors'],
+    held: Promise<Adapter['tensors']>,
   ): Promise<SavedSampler> {
     const { snapshots, baseModel } = this.#options;
     if (name === null) {
+      const tensors = await held;
       const snapshotName = snapshotNameOf('ephemeral', tensors);
       const samplerId = snapshots.add({ adapter: adapterOf(what, tensors), baseModel, snapshotName });
       return { kind: 'ephemeral', samplerId, snapshotName };
@@ -135,24 +144,20 @@ export class ModelKeeper {
         fix: 'Save it as base, and merge the archive with PEFT (merge_and_unload).',
       });
     }
-    const { parts, manifest, step } = await captureModel(what, { tensors });
-    const store = await this.#options.shared.host.store();
-    const base = checkpointType === 'delta' && this.#whole !== null ? await store.open(this.#whole) : null;
-    const stored = await encodeParts(parts, base);
-    const record = await this.#save(name, what, {
-      step,
-      kind: 'sampler',
-      trigger: 'manual',
-      ...stored,
-      manifest,
-      ttlSeconds,
+    const record = await this.#save(name, what, async () => {
+      const tensors = await held;
+      const { parts, manifest, step } = await captureModel(what, { tensors });
+      const store = await this.#options.shared.host.store();
+      const base = checkpointType === 'delta' && this.#whole !== null ? await store.open(this.#whole) : null;
+      const stored = await encodeParts(parts, base);
+      return { step, kind: 'sampler', trigger: PROGRAM, ...stored, manifest, ttlSeconds };
     });
     if (record.delta === null) this.#whole = record.id;
     return {
       kind: 'named',
       result: {
         path: pathOf(record),
-        snapshotName: snapshotNameOf(name, tensors),
+        snapshotName: snapshotNameOf(name, await held),
         checkpointType: record.delta === null ? 'base' : 'delta',
         sizeBytes: record.size,
         compressionRatio: record.delta?.measuredRatio ?? 1,
@@ -161,21 +166,13 @@ export class ModelKeeper {
   }
 
   /** One save after the other: which name is free is seen only once the save before is committed. */
-  #save(
-    name: string,
-    what: StateToSave,
-    input: Omit<NewCheckpoint, 'name' | 'parentId' | 'pinned' | 'tags'>,
-  ): Promise<CheckpointRecord> {
-    const saved = this.#saving.then(() => this.#saveNow(name, what, input));
+  #save(name: string, what: StateToSave, make: () => Promise<Saving>): Promise<CheckpointRecord> {
+    const saved = this.#saving.then(async () => this.#saveNow(name, what, await make()));
     this.#saving = saved.catch(() => undefined);
     return saved;
   }
 
-  async #saveNow(
-    name: string,
-    { model }: StateToSave,
-    input: Omit<NewCheckpoint, 'name' | 'parentId' | 'pinned' | 'tags'>,
-  ): Promise<CheckpointRecord> {
+  async #saveNow(name: string, { model }: StateToSave, input: Saving): Promise<CheckpointRecord> {
     const { runId, shared } = this.#options;
     const writer = await this.#open(model);
     const stored = await storedName(await shared.host.store(), runId, typeOf(input), name);

@@ -18,24 +18,30 @@ interface LineChartProps {
   series: readonly ChartSeries[];
   /** The least that the x axis reaches to. */
   reach: number;
+  /** The top of the y axis, where it is known beforehand; else the largest value. */
+  top?: number;
   /** The place of the pointer in the columns, or null. */
   onPoint: (index: number | null) => void;
 }
 
 /** Lines over steps, drawn on a canvas by uPlot. The caller gives it a role, a name and a summary. */
-export function LineChart({ columns, series, reach, onPoint }: LineChartProps) {
+export function LineChart({ columns, series, reach, top, onPoint }: LineChartProps) {
   const host = useRef<HTMLDivElement>(null);
   const chart = useRef<uPlot>(null);
-  const latest = useRef({ columns, reach, onPoint });
+  const latest = useRef<Pick<LineChartProps, 'columns' | 'reach' | 'top' | 'onPoint'>>({
+    columns,
+    reach,
+    onPoint,
+  });
   useEffect(() => {
-    latest.current = { columns, reach, onPoint };
+    latest.current = { columns, reach, onPoint, ...(top === undefined ? {} : { top }) };
   });
   useEffect(() => keepChart(host, chart, latest, series), [series]);
   useEffect(() => chart.current?.setData([...columns]), [columns, reach]);
   return <div ref={host} />;
 }
 
-type Latest = RefObject<Pick<LineChartProps, 'columns' | 'reach' | 'onPoint'>>;
+type Latest = RefObject<Pick<LineChartProps, 'columns' | 'reach' | 'top' | 'onPoint'>>;
 
 /** Makes the chart, and makes it anew when the colours change; returns the function that removes it. */
 function keepChart(
@@ -84,7 +90,9 @@ function chartOptions(frame: HTMLElement, latest: Latest, series: readonly Chart
     cursor: { y: false, drag: { setScale: false }, points: { size: 7 } },
     scales: {
       x: { time: false, range: (_, __, max) => [0, Math.max(latest.current.reach, max || 0, 1)] },
-      y: { range: (_, __, max) => [0, Number.isFinite(max) && max > 0 ? max * 1.05 : 1] },
+      y: {
+        range: (_, __, max) => [0, latest.current.top ?? (Number.isFinite(max) && max > 0 ? max * 1.05 : 1)],
+      },
     },
     axes: [
       { ...axis, size: 32, space: 56 },

@@ -18,6 +18,7 @@ const WHY = {
   manual: 'kept.whyManual',
   final: 'kept.whyFinal',
   import: 'kept.whyImport',
+  program: 'kept.whyProgram',
 } as const satisfies Record<string, TextKey>;
 
 const isKnown = (trigger: string): trigger is keyof typeof WHY => trigger in WHY;
@@ -64,7 +65,9 @@ export function CheckpointDetails({ row, busy }: { row: CheckpointRow; busy: boo
       ) : null}
       {whole ? (
         <p className="small quiet">
-          {row.kind === 'full' ? `${t('kept.resume')}: ${t('kept.resumeHint')} ` : ''}
+          {row.kind === 'full' && row.trigger !== 'program'
+            ? `${t('kept.resume')}: ${t('kept.resumeHint')} `
+            : ''}
           {`${t('kept.warmStart')}: ${t('kept.warmStartHint')}`}
         </p>
       ) : null}

@@ -34,7 +34,8 @@ export function badgesOf(row: CheckpointRow): string[] {
 export function CheckpointRowView({ row, marked, open }: RowProps) {
   const busy = useStore(runStore, ({ state }) => isBusy(state));
   // The end of a run has nothing left to train; its details offer the warm start.
-  const canResume = row.kind === 'full' && row.damage === null && row.trigger !== 'final';
+  const ended = row.trigger === 'final' || row.trigger === 'program';
+  const canResume = row.kind === 'full' && row.damage === null && !ended;
   return (
     <>
       <tr data-damaged={row.damage !== null}>

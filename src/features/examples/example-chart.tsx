@@ -25,7 +25,7 @@ export function ExampleChart({ kind, points }: { kind: ExampleKind; points: Exam
         {name}: {formatShare(last)}
       </p>
       <div className="chart example-chart" role="img" aria-label={t('examples.chart', { name })}>
-        <LineChart columns={columns} series={series} reach={10} onPoint={() => undefined} />
+        <LineChart columns={columns} series={series} reach={10} top={1} onPoint={() => undefined} />
       </div>
     </div>
   );

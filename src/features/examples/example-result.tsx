@@ -30,8 +30,8 @@ export function ExampleResult({ kind, outcome }: { kind: ExampleKind; outcome: E
             {answers.map((answer) => (
               <tr key={answer.question}>
                 <th scope="row">{answer.question}</th>
-                <td>{answer.before}</td>
-                <td>{answer.after}</td>
+                <td data-label={t('examples.before')}>{answer.before}</td>
+                <td data-label={t('examples.after')}>{answer.after}</td>
               </tr>
             ))}
           </tbody>
