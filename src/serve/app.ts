@@ -43,16 +43,12 @@ export interface ServeApp {
 
 const BASE = '/api/v1/';
 
-/** A request line's path and query. Addresses of other kinds (proxies send them) are refused. */
-function split(url: string): URL {
-  if (url.startsWith('/')) {
-    try {
-      return new URL(`http://server${url}`);
-    } catch {
-      // Falls through.
-    }
-  }
-  throw new HttpFailure(400, 'The address of the request is none.');
+/** A request line's path and query, taken as they are. Addresses of other kinds (proxies send them) are refused. */
+function split(url: string): { pathname: string; searchParams: URLSearchParams } {
+  if (!url.startsWith('/')) throw new HttpFailure(400, 'The address of the request is no path.');
+  const query = url.indexOf('?');
+  if (query < 0) return { pathname: url, searchParams: new URLSearchParams() };
+  return { pathname: url.slice(0, query), searchParams: new URLSearchParams(url.slice(query + 1)) };
 }
 
 /** Starts nothing: no socket, no GPU. */

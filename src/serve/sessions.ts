@@ -32,7 +32,7 @@ export interface Sessions {
 const REMEMBERED = 1024;
 
 export function createSessions(
-  limits: Pick<ServeLimits, 'maxSessions' | 'sessionSeconds'>,
+  limits: Pick<ServeLimits, 'maxSessions' | 'sessionSeconds' | 'evictSeconds'>,
   letGo: (session: Session) => Promise<void>,
   log: (line: string) => void,
 ): Sessions {
@@ -50,7 +50,7 @@ export function createSessions(
     }
     await letGo(session);
   };
-  const tickSeconds = Math.max(0.05, Math.min(5, limits.sessionSeconds / 4));
+  const tickSeconds = Math.max(0.05, Math.min(5, limits.sessionSeconds / 4, limits.evictSeconds / 4));
   // Ticks are counted and not the clock: a computer that slept has not been silent.
   const timer = setInterval(() => {
     for (const session of sessions.values()) {

@@ -19,12 +19,12 @@ export interface Served {
   server: RunningServer;
   lines: string[];
   /** Sends JSON, or bytes with a type; anything undefined is a GET. */
-  call(path: string, body?: unknown, o?: RequestInit): Promise<Answer>;
+  call: (path: string, body?: unknown, o?: RequestInit) => Promise<Answer>;
   /** Sends a request and waits for what comes of it. */
-  result(path: string, body: unknown): Promise<Record<string, unknown>>;
-  session(): Promise<string>;
+  result: (path: string, body: unknown) => Promise<Record<string, unknown>>;
+  session: () => Promise<string>;
   /** A model of rank 4, seed 1. */
-  model(sessionId?: string): Promise<string>;
+  model: (sessionId?: string) => Promise<string>;
 }
 
 const open: Served[] = [];
