@@ -28,6 +28,11 @@ def logprobs(output):
     return [list(map(float, o["logprobs"].data)) for o in output.loss_fn_outputs]
 
 
+def datum(row, **inputs):
+    """A sequence without its last token, which is a target only."""
+    return types.Datum(model_input=types.ModelInput.from_ints(row[:-1]), loss_fn_inputs=inputs)
+
+
 def refusal(work):
     """What an error says: its class and words, or null where there was none."""
     try:
@@ -42,8 +47,7 @@ class Program:
         self.request, self.out, self.seen = request, out, {}
         self.service = tinker.ServiceClient(base_url=base_url)
         self.data = [
-            types.Datum(model_input=types.ModelInput.from_ints(row[:-1]), loss_fn_inputs={"target_tokens": row[1:], "weights": [1.0] * (len(row) - 1)})
-            for row in request["data"]
+            datum(row, target_tokens=row[1:], weights=[1.0] * (len(row) - 1)) for row in request["data"]
         ]
 
     def create(self):
@@ -55,8 +59,8 @@ class Program:
     def reinforced(self, q):
         rows = []
         for row, before in zip(self.request["data"], q, strict=True):
-            inputs = {"target_tokens": row[1:], "logprobs": before, "advantages": [float(i - 1) for i in range(len(row) - 1)]}
-            rows.append(types.Datum(model_input=types.ModelInput.from_ints(row[:-1]), loss_fn_inputs=inputs))
+            advantages = [float(i - 1) for i in range(len(row) - 1)]
+            rows.append(datum(row, target_tokens=row[1:], logprobs=before, advantages=advantages))
         return rows
 
     def step(self, client, name):
@@ -93,7 +97,11 @@ class Program:
 
     def custom(self):
         client = self.create()
-        loss = client.forward_backward_custom(self.data, lambda _, lists: (torch.cat(lists).square().mean(), {"mine": 1.0})).result()
+
+        def squares(_, lists):
+            return torch.cat(lists).square().mean(), {"mine": 1.0}
+
+        loss = client.forward_backward_custom(self.data, squares).result()
         client.optim_step(types.AdamParams(learning_rate=0.005)).result()
         after = client.forward(self.data, "cross_entropy").result()
         self.seen["custom"] = [loss.metrics["mine"], logprobs(loss), logprobs(after)]
@@ -129,7 +137,8 @@ class Program:
             ]
             seen[f"prompt {name}"] = answers[1].prompt_logprobs
         seen["computed"] = sampler.compute_logprobs(prompt).result()
-        many = [sampler.sample(prompt, num_samples=1, sampling_params=types.SamplingParams(max_tokens=2, seed=i)) for i in range(8)]
+        seeds = [types.SamplingParams(max_tokens=2, seed=i) for i in range(8)]
+        many = [sampler.sample(prompt, num_samples=1, sampling_params=one) for one in seeds]
         seen["many"] = [list(a.result().sequences[0].tokens) for a in many]
         return named.path
 
@@ -139,7 +148,7 @@ class Program:
             url = rest.get_checkpoint_archive_url_from_tinker_path(path).result().url
         else:  # Taken out of newer clients; the route is as it was.
             base = str(self.service.holder._base_url).rstrip("/")
-            ask = urllib.request.Request(f"{base}/api/v1/training_runs/{run}/checkpoints/sampler_weights/{name}/archive")
+            ask = f"{base}/api/v1/training_runs/{run}/checkpoints/sampler_weights/{name}/archive"
             url = urllib.request.build_opener(Stay).open(ask).headers["Location"]
         # As a browser would: without the key.
         data = urllib.request.urlopen(url).read()
@@ -174,12 +183,14 @@ class Program:
 
     def refusals(self):
         client = self.create()
-        wide = [types.Datum(model_input=types.ModelInput.from_ints([1, 2_000_000]), loss_fn_inputs={"target_tokens": [1, 2], "weights": [1.0, 1.0]})]
+        wide = [datum([1, 2_000_000, 0], target_tokens=[1, 2], weights=[1.0, 1.0])]
         self.seen["refusals"] = {
             "token": refusal(lambda: client.forward_backward(wide, "cross_entropy").result()),
             "step after it": refusal(lambda: client.optim_step(types.AdamParams()).result()),
             "unknown path": refusal(lambda: self.service.create_training_client_from_state("tinker://nobody/weights/nothing")),
-            "sampler path": refusal(lambda: self.service.create_sampling_client(model_path="tinker://nobody/sampler_weights/nothing")),
+            "sampler path": refusal(
+                lambda: self.service.create_sampling_client(model_path="tinker://nobody/sampler_weights/nothing")
+            ),
             "bad name": refusal(lambda: client.save_state("../up").result()),
             "taken": refusal(lambda: [client.save_state("twice").result(), client.save_state("twice").result()]),
         }

@@ -98,6 +98,10 @@ export function createModels({ backend, limits, futures, queue, sessions, log }:
     entry.closed = true;
     entries.delete(entry.id);
     gone.add(entry.id);
+    for (const old of gone) {
+      if (gone.size <= REMEMBERED) break;
+      gone.delete(old);
+    }
     entry.turns.close(new ClientClosedError({ message: `The model ${entry.id} was unloaded.` }));
     await entry.model.unload();
     log(`model ${entry.id} unloaded`);

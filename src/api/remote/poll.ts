@@ -1,10 +1,11 @@
 /** Asks for the result of an accepted request until it is there, within the rules of the protocol. */
 import { backoffSeconds, sleep } from '../backoff.ts';
-import { RequestFailedError, type FailureCategory } from '../errors.ts';
+import { RequestFailedError } from '../errors.ts';
 import type { Limiter } from '../limiter.ts';
 import type { QueueState } from '../types.ts';
 import { errorOfReply, invalidAnswer, wordsOf, type Reply } from './answer.ts';
 import type { Timing } from './timing.ts';
+import { failureOf } from './typed-failure.ts';
 import { LostConnection, type Transport } from './transport.ts';
 
 export interface PollContext {
@@ -38,9 +39,6 @@ function queueState(value: unknown): QueueState {
     ? value
     : 'unknown';
 }
-
-const categoryOf = (value: unknown): FailureCategory =>
-  value === 'server' || value === 'user' ? value : 'unknown';
 
 const isRecord = (value: unknown): value is Record<string, unknown> =>
   typeof value === 'object' && value !== null && !Array.isArray(value);
@@ -115,8 +113,7 @@ export async function pollResult(context: PollContext, requestId: string, o: Pol
         continue;
       }
       if (typeof body['error'] === 'string') {
-        const message = `${o.what} failed: ${wordsOf(body)}`;
-        throw new RequestFailedError({ message, category: categoryOf(body['category']), ...ids() });
+        throw failureOf(o.what, body, ids());
       }
       return reply;
     }
