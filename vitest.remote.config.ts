@@ -9,6 +9,7 @@ if (process.env['LORIKEET_REMOTE_URL'] === undefined) {
 export default defineConfig({
   test: {
     include: ['e2e/remote/**/*.test.ts'],
+    globalSetup: ['scripts/vitest-vulkan.mjs'],
     testTimeout: 600_000,
     hookTimeout: 600_000,
     pool: 'forks',

@@ -4,7 +4,7 @@
  */
 import type { ServiceClient } from '../../src/api/service-client.ts';
 import type { TrainingClient } from '../../src/api/training-client.ts';
-import type { Datum } from '../../src/api/types.ts';
+import type { Datum, ForwardBackwardOutput } from '../../src/api/types.ts';
 
 export interface ProgramOptions {
   baseModel: string;
@@ -16,6 +16,8 @@ export interface ProgramOptions {
   learningRate: number;
   /** So that runs of one server do not meet. */
   tag: string;
+  /** The client to begin with, instead of a fresh one. */
+  begin?: (service: ServiceClient) => Promise<TrainingClient>;
 }
 
 export interface ProgramReport {
@@ -49,6 +51,18 @@ const tokensTrained = (data: readonly Datum[]): number =>
     0,
   );
 
+/** Computed here, since servers differ in what they sum and what they average. */
+function meanLoss(data: readonly Datum[], { lossFnOutputs }: ForwardBackwardOutput): number {
+  let sum = 0;
+  data.forEach(({ lossFnInputs }, i) => {
+    const found = lossFnOutputs[i]?.['logprobs']?.data ?? [];
+    Array.from(lossFnInputs['weights'] as number[]).forEach((weight, at) => {
+      sum -= weight * Number(found[at]);
+    });
+  });
+  return sum / tokensTrained(data);
+}
+
 export async function logprobs(client: TrainingClient, data: readonly Datum[]): Promise<number[]> {
   const { lossFnOutputs } = await client.forward(data, 'cross_entropy');
   return lossFnOutputs.flatMap((output) => Array.from(output['logprobs']?.data ?? [], Number));
@@ -68,7 +82,7 @@ async function train(
   for (let i = 0; i < steps; i++) {
     const [now, applied] = [forward, stepped];
     if (i + 1 < steps) [forward, stepped] = submit();
-    losses.push(((await now).metrics['loss:sum'] ?? NaN) / tokensTrained(data));
+    losses.push(meanLoss(data, await now));
     await applied;
   }
   return losses;
@@ -76,7 +90,8 @@ async function train(
 
 export async function runProgram(service: ServiceClient, o: ProgramOptions): Promise<ProgramReport> {
   const data = toData(o.rows);
-  const client = await service.createLoraTrainingClient(o.baseModel, { rank: o.rank, seed: o.seed });
+  const begin = o.begin ?? ((s) => s.createLoraTrainingClient(o.baseModel, { rank: o.rank, seed: o.seed }));
+  const client = await begin(service);
   try {
     const losses = await train(client, data, o.steps, o.learningRate);
     const state = await client.saveState(`${o.tag}-state`, {

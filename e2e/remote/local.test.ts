@@ -1,0 +1,94 @@
+// One program, unchanged but for where it runs: a real SkyRL server, and this machine, from the same adapter on the same rows.
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { ServiceClient } from '../../src/api/service-client.ts';
+import type { TrainingClient } from '../../src/api/training-client.ts';
+import { createNodeBackend } from '../../src/cli/node-host.ts';
+import { createReporter } from '../../src/cli/progress.ts';
+import { openImport } from '../../src/checkpoints/import-files.ts';
+import { bytesSource } from '../../src/formats/bytes.ts';
+import { runProgram, type ProgramOptions, type ProgramReport } from './program.ts';
+
+const baseUrl = process.env['LORIKEET_REMOTE_URL'] ?? '';
+const folder = process.env['LORIKEET_REMOTE_MODEL'] ?? '';
+const baseModel = folder.split('/').at(-1) ?? '';
+const tag = `p${Date.now().toString(36)}`;
+
+const ROWS = [
+  [338, 280, 262, 390, 284, 386, 33, 308, 390, 284, 386, 280, 482, 299, 16],
+  [397, 344, 499, 335, 503, 299, 71, 290, 414, 462, 262, 492, 280, 288, 433, 16],
+];
+const options: ProgramOptions = {
+  baseModel,
+  rank: 8,
+  seed: 11,
+  rows: ROWS,
+  steps: 4,
+  learningRate: 0.01,
+  tag,
+};
+
+let home: string;
+let server: ServiceClient;
+let here: ServiceClient;
+beforeAll(async () => {
+  home = await mkdtemp(join(tmpdir(), 'lorikeet-remote-'));
+  server = new ServiceClient({ backend: { baseUrl }, env: {}, onWarning: () => undefined });
+  const backend = createNodeBackend({
+    device: 'auto',
+    store: join(home, 'store'),
+    report: createReporter({ quiet: true }),
+  });
+  here = new ServiceClient({ backend, lossReduction: 'skyrl', onWarning: () => undefined });
+});
+afterAll(async () => {
+  await here.close();
+  await server.close();
+  await rm(home, { recursive: true, force: true });
+});
+
+/** The adapter that the server begins with, brought into the store of this machine. */
+async function importStart(client: TrainingClient): Promise<string> {
+  const saved = await client.saveWeightsForSampler(`${tag}-start`);
+  const { bytes } = await server.createRestClient().downloadCheckpointArchive(saved.path);
+  const files = await openImport(bytesSource(`${tag}.tar.gz`, (bytes ?? new Uint8Array()).slice()));
+  const names = files.entries.map(({ path }) => path);
+  expect(names).toContain('adapter_model.safetensors');
+  const content = new Map<string, Uint8Array>();
+  for (const entry of files.entries) {
+    const parts: Uint8Array[] = [];
+    for await (const part of entry.chunks()) parts.push(part);
+    content.set(entry.path, Buffer.concat(parts));
+  }
+  const config = JSON.parse(Buffer.from(content.get('adapter_config.json') ?? []).toString()) as object;
+  // The server names its own copy of the model; here the folder is the model.
+  const named = { ...config, base_model_name_or_path: folder };
+  content.set('adapter_config.json', Buffer.from(JSON.stringify(named)));
+  return (await here.createRestClient().importAdapter(content, { name: 'start' })).path;
+}
+
+it('learns the same on both', async () => {
+  let start = '';
+  const there: ProgramReport = await runProgram(server, {
+    ...options,
+    begin: async (service) => {
+      const client = await service.createLoraTrainingClient(baseModel, { rank: 8, seed: 11 });
+      start = await importStart(client);
+      return client;
+    },
+  });
+  const local = await runProgram(here, {
+    ...options,
+    baseModel: folder,
+    begin: (service) => service.createTrainingClientFromState(start),
+  });
+  process.stderr.write(`server ${there.losses.join(' ')}\nhere   ${local.losses.join(' ')}\n`);
+  there.losses.forEach((loss, i) => {
+    expect(Math.abs((local.losses[i] ?? NaN) - loss)).toBeLessThan(1e-3 * Math.max(1, loss));
+  });
+  expect(local.withOptimizer).toEqual(local.uninterrupted);
+  expect(local.weightsOnly).not.toEqual(local.uninterrupted);
+  expect(local.sampled).toEqual(there.sampled);
+});
