@@ -4,7 +4,7 @@
  */
 import type { ServiceClient } from '../../src/api/service-client.ts';
 import type { TrainingClient } from '../../src/api/training-client.ts';
-import type { Datum, ForwardBackwardOutput } from '../../src/api/types.ts';
+import type { AdamParams, Datum, ForwardBackwardOutput } from '../../src/api/types.ts';
 
 export interface ProgramOptions {
   baseModel: string;
@@ -14,6 +14,8 @@ export interface ProgramOptions {
   rows: readonly (readonly number[])[];
   steps: number;
   learningRate: number;
+  /** Of Adam; 1e-12 unless said otherwise. */
+  eps?: number;
   /** So that runs of one server do not meet. */
   tag: string;
   /** The client to begin with, instead of a fresh one. */
@@ -72,12 +74,11 @@ async function train(
   client: TrainingClient,
   data: readonly Datum[],
   steps: number,
-  learningRate: number,
+  adam: AdamParams,
 ): Promise<number[]> {
   const losses: number[] = [];
   // One step ahead: the next is submitted before the present one is awaited.
-  const submit = () =>
-    [client.forwardBackward(data, 'cross_entropy'), client.optimStep({ learningRate })] as const;
+  const submit = () => [client.forwardBackward(data, 'cross_entropy'), client.optimStep(adam)] as const;
   let [forward, stepped] = submit();
   for (let i = 0; i < steps; i++) {
     const [now, applied] = [forward, stepped];
@@ -90,10 +91,11 @@ async function train(
 
 export async function runProgram(service: ServiceClient, o: ProgramOptions): Promise<ProgramReport> {
   const data = toData(o.rows);
+  const adam = { learningRate: o.learningRate, ...(o.eps === undefined ? {} : { eps: o.eps }) };
   const begin = o.begin ?? ((s) => s.createLoraTrainingClient(o.baseModel, { rank: o.rank, seed: o.seed }));
   const client = await begin(service);
   try {
-    const losses = await train(client, data, o.steps, o.learningRate);
+    const losses = await train(client, data, o.steps, adam);
     const state = await client.saveState(`${o.tag}-state`, {
       metadata: { rows: o.rows.length },
       loopState: { step: o.steps },
@@ -105,14 +107,14 @@ export async function runProgram(service: ServiceClient, o: ProgramOptions): Pro
       samplingParams: { maxTokens: 8, seed: 7, temperature: 0 },
     });
     const after = await logprobs(client, data);
-    await train(client, data, 2, o.learningRate);
+    await train(client, data, 2, adam);
     const uninterrupted = await logprobs(client, data);
     const resumed = await service.createTrainingClientFromStateWithOptimizer(state.path);
-    await train(resumed, data, 2, o.learningRate);
+    await train(resumed, data, 2, adam);
     const withOptimizer = await logprobs(resumed, data);
     await resumed.dispose();
     const warm = await service.createTrainingClientFromState(state.path);
-    await train(warm, data, 2, o.learningRate);
+    await train(warm, data, 2, adam);
     const weightsOnly = await logprobs(warm, data);
     await warm.dispose();
     return {
