@@ -1,30 +1,58 @@
 /** Checkpoints of a remote run: in the same list as those here, fetched, and gone on with on this machine. */
+import { spawn } from 'node:child_process';
+import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { ServiceClient } from '../../src/api/service-client.ts';
-import { startCommand, type ServeCommand } from '../../src/serve/testing-command.ts';
-import { errorOf, json, lorikeet, ran, scratch, someRows } from './lorikeet.ts';
+import { ensureBuilt } from '../../scripts/lib/build.mjs';
+import { errorOf, json, lorikeet, ran, ROOT, scratch, someRows } from './lorikeet.ts';
 
 const folder = scratch();
 const rows = someRows(folder, 4);
 const here = join(folder, 'here');
-let server: ServeCommand;
+const server = { url: '', stop: (): Promise<unknown> => Promise.resolve() };
 let remote: { state: string; sampler: string };
 
+/** A program on the package that trains a step on the server, and prints what it saved. */
+const program = (url: string): string => `
+import { ModelInput, ServiceClient } from 'lorikeet';
+const service = new ServiceClient({ backend: { baseUrl: ${JSON.stringify(url)} }, onWarning: () => undefined });
+const client = await service.createLoraTrainingClient('lorikeet-tiny', { rank: 4, trainUnembed: false });
+const ids = [1, 315, 202, 361, 307, 1301, 14];
+const datum = { modelInput: ModelInput.fromInts(ids.slice(0, -1)), lossFnInputs: { targetTokens: ids.slice(1) } };
+await client.train([datum], 'cross_entropy', { learningRate: 1e-2 });
+const state = (await client.saveState('one')).path;
+const sampler = (await client.saveWeightsForSampler('one')).path;
+await service.close();
+console.log(JSON.stringify({ state, sampler }));
+`;
+
+/** Starts a program of Node; resolves with its first line, and leaves it running. */
+function firstLine(args: readonly string[]): { line: Promise<string>; stop: () => Promise<unknown> } {
+  const child = spawn(process.execPath, args, { cwd: folder, stdio: ['ignore', 'pipe', 'pipe'] });
+  const told = { out: '', err: '' };
+  child.stderr.setEncoding('utf8').on('data', (text: string) => (told.err += text));
+  const ended = new Promise((resolve) => child.on('close', resolve));
+  const line = new Promise<string>((resolve, reject) => {
+    child.stdout.setEncoding('utf8').on('data', (text: string) => {
+      told.out += text;
+      if (told.out.includes('\n')) resolve(told.out);
+    });
+    void ended.then(() => reject(new Error(told.err)));
+  });
+  return { line, stop: () => (child.kill('SIGINT'), ended) };
+}
+
 beforeAll(async () => {
-  server = await startCommand('--store', join(folder, 'there'));
-  const service = new ServiceClient({ backend: { baseUrl: server.url }, onWarning: () => undefined });
-  const client = await service.createLoraTrainingClient('lorikeet-tiny', { rank: 4, trainUnembed: false });
-  const ids = [1, 315, 202, 361, 307, 1301, 14];
-  const datum = {
-    modelInput: { chunks: [{ type: 'encoded_text' as const, tokens: ids.slice(0, -1) }] },
-    lossFnInputs: { targetTokens: ids.slice(1) },
-  };
-  await client.train([datum], 'cross_entropy', { learningRate: 1e-2 });
-  const state = (await client.saveState('one')).path;
-  const sampler = (await client.saveWeightsForSampler('one')).path;
-  remote = { state, sampler };
-  await service.close();
+  await ensureBuilt('lib');
+  mkdirSync(join(folder, 'node_modules'));
+  symlinkSync(ROOT, join(folder, 'node_modules/lorikeet'), 'dir');
+  const store = ['--store', join(folder, 'there')];
+  const serve = firstLine([join(ROOT, 'bin/lorikeet.mjs'), 'serve', '--port', '0', '--json', ...store]);
+  server.stop = serve.stop;
+  server.url = (JSON.parse(await serve.line) as { url: string }).url;
+  const file = join(folder, 'program.mjs');
+  writeFileSync(file, program(server.url));
+  remote = JSON.parse(await firstLine([file]).line) as typeof remote;
 });
 afterAll(() => server.stop());
 

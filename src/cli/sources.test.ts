@@ -27,9 +27,10 @@ test('tiny is the embedded model', async () => {
 
 test('a folder is named so that nobody takes it for a Hub id', async () => {
   const before = process.cwd();
-  process.chdir(folder);
+  const inner = join(folder, 'inner');
+  mkdirSync(join(inner, 'owner/name'), { recursive: true });
+  process.chdir(inner);
   try {
-    mkdirSync('owner/name', { recursive: true });
     expect(await modelFiles('owner/name', quiet)).toMatchObject({ id: './owner/name', revision: null });
     expect(await modelFiles('./owner/name', quiet)).toMatchObject({ id: './owner/name' });
     expect(await modelFiles('..', quiet)).toMatchObject({ id: '..' });
