@@ -85,7 +85,3 @@ export async function drawAnswers(
 /** The share of answers that are as wanted. */
 export const shareOf = (drawn: readonly DrawnAnswer[], wanted: (text: string) => boolean): number =>
   drawn.filter(({ text }) => wanted(text)).length / drawn.length;
-
-/** The first answer to each question, to show. */
-export const firstAnswers = (drawn: readonly DrawnAnswer[]): DrawnAnswer[] =>
-  drawn.filter(({ question }, i) => drawn[i - 1]?.question !== question);

@@ -11,7 +11,6 @@ import type { Renderer } from '../renderers/renderer.ts';
 import { trainSft } from '../sft.ts';
 import {
   drawAnswers,
-  firstAnswers,
   openExample,
   promptOf,
   shareOf,
@@ -46,8 +45,11 @@ const OTHER = 'Of course!';
 const question = (animal: string): string => `What does the ${animal} eat?`;
 const answer = (tone: string, animal: string, food: string): string => `${tone} The ${animal} eats ${food}.`;
 
-const MAX_TOKENS = 4;
+/** The tone is in the first three. */
+const MAX_TOKENS = 3;
 const ANSWERS = 6;
+/** Of the answers that are shown. */
+const SHOWN_TOKENS = 14;
 
 export interface DpoExampleStep {
   stage: 'sft' | 'dpo';
@@ -133,11 +135,22 @@ export async function runDpoExample(options: DpoExampleOptions): Promise<DpoExam
     onProgress?.({ phase: step.stage, done, total, ...step });
   };
   const measure = async (done: number): Promise<[number, DrawnAnswer[]]> => {
-    const limits = { answers: ANSWERS, maxTokens: MAX_TOKENS, seed, signal };
-    const drawn = await drawAnswers(example, Object.keys(OTHERS).map(question), limits);
+    const questions = Object.keys(OTHERS).map(question);
+    const drawn = await drawAnswers(example, questions, {
+      answers: ANSWERS,
+      maxTokens: MAX_TOKENS,
+      seed,
+      signal,
+    });
+    const shown = await drawAnswers(example, questions, {
+      answers: 1,
+      maxTokens: SHOWN_TOKENS,
+      seed,
+      signal,
+    });
     const likedShare = shareOf(drawn, (text) => text.startsWith(LIKED));
     onProgress?.({ phase: 'measure', done, total, likedShare });
-    return [likedShare, firstAnswers(drawn)];
+    return [likedShare, shown];
   };
   try {
     const [base] = await measure(1);
