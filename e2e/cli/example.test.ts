@@ -23,7 +23,6 @@ interface DpoFigures {
   before: { accuracy: number; margin: number };
   after: { accuracy: number; margin: number };
   steps: { stage: string; loss: number }[];
-  answersDpo: object[];
 }
 
 const folder = scratch();
@@ -56,7 +55,7 @@ test('a rewarded form is learned, and the result is kept', async () => {
   expect(names).toContain('final');
 });
 
-test('a liked tone is preferred after the pairs', async () => {
+test('a liked tone is preferred after the pairs, and a seed decides the run', async () => {
   const { steps, before, after, likedShare } = await example<DpoFigures>('dpo');
   const sft = steps.filter(({ stage }) => stage === 'sft');
   expect(sft.at(-1)?.loss).toBeLessThan(0.3 * (sft[0]?.loss ?? NaN));
@@ -64,15 +63,11 @@ test('a liked tone is preferred after the pairs', async () => {
   expect(after.accuracy).toBe(1);
   expect(after.margin).toBeGreaterThan(0.3);
   expect(likedShare.dpo).toBeGreaterThan(likedShare.base + 0.5);
-});
-
-test('a seed decides both stages', async () => {
-  const run = (seed: string): Promise<DpoFigures> =>
-    example('dpo', '--sft-epochs', '1', '--epochs', '1', '--seed', seed);
-  const { steps, before, after, likedShare, answersDpo } = await run('5');
-  const again = await run('5');
-  expect(again).toMatchObject({ steps, before, after, likedShare, answersDpo });
-  expect((await run('6')).steps).not.toEqual(steps);
+  const short = await example<DpoFigures>('dpo', '--sft-epochs', '1', '--epochs', '1');
+  const first = short.steps.filter(({ stage }) => stage === 'sft');
+  expect(first.length).toBeGreaterThan(1);
+  // A shorter run of the same seed is the beginning of the longer one, figure for figure.
+  expect(sft.slice(0, first.length)).toEqual(first);
 });
 
 test('the program of the folder examples has the figures of the command, which its seed decides', async () => {
