@@ -1,15 +1,16 @@
 // npm run test:fuzz: `lorikeet serve` and `lorikeet relay` under requests that nobody should send, for --minutes (5).
 //   --minutes N   --seed N
 // Three programs: a server on the embedded model, a relay before it, a relay before a server that behaves badly. It fails on a
-// crash, a 5xx without a name, an answer that does not end, a health that takes 2 s, and memory that grows.
+// crash, a 5xx without a name, an answer that does not end, a health that takes 2 s, and memory that grows: the relays' own
+// size, and what the server holds in JavaScript and in buffers of the GPU.
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { ensureBuilt } from './lib/build.mjs';
 import { ensureChromium } from './lib/chromium.mjs';
-import { makeIds } from './lib/fuzz-ids.mjs';
-import { startProgram, watch } from './lib/fuzz-programs.mjs';
+import { isThere, makeIds } from './lib/fuzz-ids.mjs';
+import { memoryOf, startProgram, tallyOf, watch } from './lib/fuzz-programs.mjs';
 import { sampleRequests } from './lib/fuzz-requests.mjs';
 import { sendAll } from './lib/fuzz-send.mjs';
 import { startBadTarget } from './lib/fuzz-target.mjs';
@@ -42,11 +43,15 @@ console.log(`seed ${seed}, ${seconds} s${choice ? `, Dawn on ${choice.adapter.na
 const store = mkdtempSync(join(tmpdir(), 'lorikeet-fuzz-'));
 const bad = await startBadTarget();
 const relayed = ['--allow-origin', ORIGIN, '--port', '0'];
+const tally = join(store, 'tally.json');
+const kept = join(store, 'runs');
 const serve = await startProgram(
   'serve',
-  ['serve', '--port', '0', '--allow-origin', ORIGIN, '--store', store],
+  ['serve', '--port', '0', '--allow-origin', ORIGIN, '--store', kept],
   {
     ...choice?.env,
+    LORIKEET_FUZZ_TALLY: tally,
+    NODE_OPTIONS: `--import=${new URL('./lib/fuzz-tally.mjs', import.meta.url).href}`,
   },
 );
 const relay = await startProgram('relay', ['relay', '--target', serve.url, ...relayed], {
@@ -72,18 +77,25 @@ const problems = [];
 const until = Date.now() + seconds * 1000;
 const over = () => Date.now() >= until;
 const watches = [
-  { program: serve, stop: watch(serve, '/api/v1/healthz', { memoryMib: 256 }) },
-  { program: relay, stop: watch(relay, '/healthz', { memoryMib: 64 }) },
-  { program: before, stop: watch(before, '/healthz', { memoryMib: 64 }) },
+  {
+    program: serve,
+    stop: watch(serve, { health: '/api/v1/healthz', weigh: () => tallyOf(tally), growthMib: 96 }),
+  },
+  ...[relay, before].map((program) => ({
+    program,
+    stop: watch(program, { health: '/healthz', weigh: () => memoryOf(program.pid), growthMib: 64 }),
+  })),
 ];
 
 /** Raw requests at one program after the other, until the time is over. */
 async function rawLane() {
   /** @type {Map<string, { sent: number, statuses: Record<string, number> }>} */
   const counts = new Map(programs.map(({ name }) => [name, { sent: 0, statuses: {} }]));
+  /** @type {string[]} */
+  let ids = [];
   for (let batch = 0; !over(); batch++) {
     // The requests may have ended the model of the last round.
-    const ids = await makeIds(serve.url, 'tiny').catch(() => []);
+    if (!(await isThere(serve.url, ids))) ids = await makeIds(serve.url, 'tiny').catch(() => []);
     for (const { name, port } of programs) {
       const place = { host: `127.0.0.1:${port}`, origin: ORIGIN, prefix: '/api/v1', ids };
       const requests = sampleRequests(place, BATCH, seed + batch);
@@ -129,10 +141,9 @@ for (const { name, cases, operations } of found)
   console.log(`  ${name}: ${cases} requests to ${operations} operations`);
 console.log(`Health and memory`);
 for (const { program, stop } of watches) {
-  const { checks, slowestMs, mib, problems: seen } = await stop();
-  console.log(
-    `  ${program.name}: ${checks} checks, slowest ${slowestMs} ms; MiB over time: ${mib.join(' ')}`,
-  );
+  const { checks, slowestMs, heldMib, mostMib, problems: seen } = await stop();
+  console.log(`  ${program.name}: ${checks} checks, slowest ${slowestMs} ms`);
+  console.log(`    holds in MiB, over time: ${heldMib.join(' ')}; the process at most ${mostMib}`);
   problems.push(...new Set(seen.map((words) => `${program.name}: ${words}`)));
   if (program.output().includes(KEY)) problems.push(`${program.name}: it printed the key`);
   writeFileSync(join(CACHE, 'fuzz', `${program.name.replaceAll(' ', '-')}.log`), program.output());

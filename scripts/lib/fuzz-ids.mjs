@@ -34,3 +34,23 @@ export async function makeIds(url, baseModel, headers = {}) {
   });
   return [session, model, model, sampler].map(String);
 }
+
+/**
+ * Whether the model of these ids is still there. Its session is told that somebody is, too.
+ * @param {string} url
+ * @param {readonly string[]} ids as makeIds gives them
+ */
+export async function isThere(url, [session, model]) {
+  if (session === undefined || model === undefined) return false;
+  const answers = [
+    { path: 'session_heartbeat', body: { session_id: session } },
+    { path: 'get_info', body: { model_id: model } },
+  ].map(({ path, body }) =>
+    fetch(`${url}/api/v1/${path}`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify(body),
+    }),
+  );
+  return (await Promise.all(answers)).every(({ ok }) => ok);
+}

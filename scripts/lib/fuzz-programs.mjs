@@ -82,31 +82,57 @@ export function memoryOf(pid) {
 }
 
 /**
+ * What a program with fuzz-tally.mjs holds in MiB; null before it has said so.
+ * @param {string} file
+ */
+export function tallyOf(file) {
+  try {
+    const { script, buffers } = /** @type {{ script: number, buffers: number }} */ (
+      JSON.parse(readFileSync(file, 'utf8'))
+    );
+    return (script + buffers) / 2 ** 20;
+  } catch {
+    // Not there yet, or half written.
+    return null;
+  }
+}
+
+/** The least of each ten: what is held, without what waits for the collector. @param {number[]} values */
+const floors = (values) =>
+  Array.from({ length: Math.ceil(values.length / 10) }, (_, i) =>
+    Math.min(...values.slice(i * 10, i * 10 + 10)),
+  );
+
+/**
  * Asks a program for its health and its weight until it is told to end.
  * @param {Program} program
- * @param {string} path of its health
- * @param {{ memoryMib: number }} bound growth that is allowed after six tenths of the run, when what it may keep is kept
+ * @param {{ health: string, weigh: () => number | null, growthMib: number }} o path of its health; its weight in MiB, and by
+ *   how much that may grow after six tenths of the run, when what it may keep is kept
  */
-export function watch(program, path, { memoryMib }) {
+export function watch(program, { health, weigh, growthMib }) {
   let over = false;
   let slowest = 0;
+  let checks = 0;
   /** @type {string[]} */
   const problems = [];
   /** @type {number[]} */
   const weights = [];
+  let mostMib = 0;
   const done = (async () => {
     while (!over) {
       const start = performance.now();
       try {
-        const answer = await fetch(program.url + path, { signal: AbortSignal.timeout(HEALTH_MS) });
+        const answer = await fetch(program.url + health, { signal: AbortSignal.timeout(HEALTH_MS) });
         await answer.arrayBuffer();
         if (answer.status !== 200) problems.push(`health answers ${answer.status}`);
       } catch (error) {
         problems.push(`no health within 2 s (${error instanceof Error ? error.name : String(error)})`);
       }
+      checks += 1;
       slowest = Math.max(slowest, performance.now() - start);
-      const weight = memoryOf(program.pid);
+      const weight = weigh();
       if (weight !== null) weights.push(weight);
+      mostMib = Math.max(mostMib, memoryOf(program.pid) ?? 0);
       if (program.ended() !== null) {
         problems.push(`it ${program.ended()}`);
         return;
@@ -117,17 +143,20 @@ export function watch(program, path, { memoryMib }) {
   return async () => {
     over = true;
     await done;
-    const warm = weights.slice(0, Math.max(1, Math.floor(weights.length * 0.6)));
-    const first = Math.max(...warm);
-    // What it holds in the end, not what passed through.
-    const last = Math.min(...weights.slice(-20));
-    if (last - first > memoryMib) {
-      problems.push(`memory grew from ${first.toFixed(0)} to ${last.toFixed(0)} MiB`);
-    }
-    const tenths = Array.from(
-      { length: 11 },
-      (_, k) => weights[Math.round((k * (weights.length - 1)) / 10)] ?? NaN,
+    const held = floors(weights);
+    const first = Math.max(...held.slice(0, Math.max(1, Math.floor(held.length * 0.6))));
+    const last = held.at(-1) ?? NaN;
+    if (!(last - first <= growthMib))
+      problems.push(`it holds more and more: ${first.toFixed(0)}, then ${last.toFixed(0)} MiB`);
+    const tenths = Array.from({ length: 11 }, (_, k) =>
+      Math.round(held[Math.round((k * (held.length - 1)) / 10)] ?? NaN),
     );
-    return { checks: weights.length, slowestMs: Math.round(slowest), mib: tenths.map(Math.round), problems };
+    return {
+      checks,
+      slowestMs: Math.round(slowest),
+      heldMib: tenths,
+      mostMib: Math.round(mostMib),
+      problems,
+    };
   };
 }
