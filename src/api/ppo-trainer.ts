@@ -104,6 +104,13 @@ export class PPOTrainer {
     return this.#iteration;
   }
 
+  /** Lets its sampler and its reference go. What it adds to the client's loopState stays. */
+  async close(): Promise<void> {
+    const open = [this.#sampler, await this.#reference?.catch(() => null)];
+    this.#sampler = null;
+    for (const sampler of open) await sampler?.close();
+  }
+
   #openReference(): Promise<SamplingClient> {
     const { host, baseModel } = this.#client;
     const { referencePath, reference = 'start' } = this.#o;

@@ -91,6 +91,8 @@ test('reinforcement learning', { timeout: TIMEOUT }, async () => {
   const steps = whole.steps.slice(0, 2).reduce((n, step) => n + step.steps, 0);
   const resumed = await middle(straight.runId, steps);
   expect((await trainRl(resumed, options)).steps).toEqual(whole.steps.slice(2));
+  // Samplers and references are let go.
+  expect(await tests.service.getTelemetry()).toMatchObject({ openSamplers: 0 });
   expect(await bits(resumed)).toEqual(await bits(straight));
   for (const client of [straight, resumed]) await client.dispose();
 });

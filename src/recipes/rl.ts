@@ -106,44 +106,50 @@ export async function trainRl(client: TrainingClient, options: RlOptions): Promi
   const steps: RlStep[] = [];
   let path: string | null = null;
 
-  await runPipeline<{ items: number[]; drawing: ApiFuture<Rollout[]> }>({
-    from,
-    total,
-    submitAhead,
-    isBoundary: (after) => isDue(saveEvery, after) || options.saveBest !== undefined,
-    signal: options.signal,
-    submit: (index) => {
-      const wanted = batchItems(plan, index);
-      return { items: wanted, drawing: trainer.collectRollouts(wanted.map((item) => prompts[item] ?? [])) };
-    },
-    finish: async (index, submitted) => {
-      const rollouts = await submitted.drawing;
-      items = submitted.items;
-      const rewards = await trainer.computeRewards(rollouts);
-      const learningRate = learningRateAt(schedule, index);
-      const update = await trainer.ppoUpdate(rollouts, rewards);
-      done = index + 1;
-      tokensSeen += rollouts.reduce((n, { tokens }) => n + tokens.length, 0);
-      // An iteration in which all groups were dropped made no step and has no loss.
-      if (update.steps > 0 && !Number.isFinite(update.loss)) throw new NonFiniteLossError(done, update.loss);
-      const figures: RlStep = {
-        ...update,
-        iteration: done,
-        totalIterations: total,
-        learningRate,
-        tokensSeen,
-      };
-      steps.push(figures);
-      options.onStep?.(figures, { rollouts, rewards });
-      const metrics = { meanReward: update.meanReward, klMean: update.klMean, learningRate };
-      const progress = { metrics, tokens: tokensSeen };
-      let saved = await manager.maybeSave(client.step, progress);
-      if (saved === null && isDue(saveEvery, done)) saved = await manager.savePeriodic(client.step, progress);
-      path = saved?.path ?? path;
-    },
-  });
+  try {
+    await runPipeline<{ items: number[]; drawing: ApiFuture<Rollout[]> }>({
+      from,
+      total,
+      submitAhead,
+      isBoundary: (after) => isDue(saveEvery, after) || options.saveBest !== undefined,
+      signal: options.signal,
+      submit: (index) => {
+        const wanted = batchItems(plan, index);
+        return { items: wanted, drawing: trainer.collectRollouts(wanted.map((item) => prompts[item] ?? [])) };
+      },
+      finish: async (index, submitted) => {
+        const rollouts = await submitted.drawing;
+        items = submitted.items;
+        const rewards = await trainer.computeRewards(rollouts);
+        const learningRate = learningRateAt(schedule, index);
+        const update = await trainer.ppoUpdate(rollouts, rewards);
+        done = index + 1;
+        tokensSeen += rollouts.reduce((n, { tokens }) => n + tokens.length, 0);
+        // An iteration in which all groups were dropped made no step and has no loss.
+        if (update.steps > 0 && !Number.isFinite(update.loss))
+          throw new NonFiniteLossError(done, update.loss);
+        const figures: RlStep = {
+          ...update,
+          iteration: done,
+          totalIterations: total,
+          learningRate,
+          tokensSeen,
+        };
+        steps.push(figures);
+        options.onStep?.(figures, { rollouts, rewards });
+        const metrics = { meanReward: update.meanReward, klMean: update.klMean, learningRate };
+        const progress = { metrics, tokens: tokensSeen };
+        let saved = await manager.maybeSave(client.step, progress);
+        if (saved === null && isDue(saveEvery, done))
+          saved = await manager.savePeriodic(client.step, progress);
+        path = saved?.path ?? path;
+      },
+    });
 
-  if (options.saveFinal !== false && from < total) path = (await manager.saveFinal(client.step)).path;
+    if (options.saveFinal !== false && from < total) path = (await manager.saveFinal(client.step)).path;
+  } finally {
+    await trainer.close();
+  }
   return { steps, path };
 }
 
