@@ -55,7 +55,7 @@ export interface DrawnAnswer {
 }
 
 /** Draws answers from the present weights, question by question. The same seed draws the same. */
-export async function drawAnswers(
+async function drawAnswers(
   { client, renderer, decode }: ExampleClient,
   questions: readonly string[],
   options: { answers: number; maxTokens: number; seed: number; signal?: AbortSignal | undefined },
@@ -83,5 +83,26 @@ export async function drawAnswers(
 }
 
 /** The share of answers that are as wanted. */
-export const shareOf = (drawn: readonly DrawnAnswer[], wanted: (text: string) => boolean): number =>
+const shareOf = (drawn: readonly DrawnAnswer[], wanted: (text: string) => boolean): number =>
   drawn.filter(({ text }) => wanted(text)).length / drawn.length;
+
+/** How much is drawn for a measurement, and how long the answers are that are shown with it. */
+export interface MeasureOptions {
+  answers: number;
+  maxTokens: number;
+  shownTokens: number;
+  seed: number;
+  signal?: AbortSignal | undefined;
+}
+
+/** The share of drawn answers that are as wanted, and one longer answer to each question to show. */
+export async function measureAnswers(
+  example: ExampleClient,
+  questions: readonly string[],
+  wanted: (text: string) => boolean,
+  { shownTokens, ...options }: MeasureOptions,
+): Promise<[share: number, shown: DrawnAnswer[]]> {
+  const drawn = await drawAnswers(example, questions, options);
+  const shown = await drawAnswers(example, questions, { ...options, answers: 1, maxTokens: shownTokens });
+  return [shareOf(drawn, wanted), shown];
+}

@@ -5,14 +5,7 @@
  */
 import type { Rollout } from '../../api/ppo-math.ts';
 import { trainRl } from '../rl.ts';
-import {
-  drawAnswers,
-  openExample,
-  promptOf,
-  shareOf,
-  type DrawnAnswer,
-  type ExampleOptions,
-} from './example.ts';
+import { measureAnswers, openExample, promptOf, type DrawnAnswer, type ExampleOptions } from './example.ts';
 
 const ANIMALS = ['fox', 'owl', 'bear', 'duck', 'frog', 'hen', 'wolf', 'cat'];
 const OTHERS = ['goat', 'mouse', 'horse', 'turtle'];
@@ -69,20 +62,13 @@ export async function runRlExample(options: RlExampleOptions): Promise<RlExample
   const epochs = Math.ceil(iterations / perPass);
   const total = epochs * perPass + 2;
   const measure = async (phase: 'before' | 'after', done: number): Promise<[number, DrawnAnswer[]]> => {
-    const questions = OTHERS.map(question);
-    const drawn = await drawAnswers(example, questions, {
-      answers: GROUP,
-      maxTokens: MAX_TOKENS,
-      seed,
-      signal,
-    });
-    const shown = await drawAnswers(example, questions, {
-      answers: 1,
-      maxTokens: SHOWN_TOKENS,
-      seed,
-      signal,
-    });
-    const meanReward = shareOf(drawn, (text) => formReward(text) === 1);
+    const limits = { answers: GROUP, maxTokens: MAX_TOKENS, shownTokens: SHOWN_TOKENS, seed, signal };
+    const [meanReward, shown] = await measureAnswers(
+      example,
+      OTHERS.map(question),
+      (text) => formReward(text) === 1,
+      limits,
+    );
     onProgress?.({ phase, done, total, meanReward });
     return [meanReward, shown];
   };

@@ -9,14 +9,7 @@ import { dpoMetrics, type DpoMetrics, type PreferencePair } from '../dpo-loss.ts
 import { supervisedDatum } from '../datum.ts';
 import type { Renderer } from '../renderers/renderer.ts';
 import { trainSft } from '../sft.ts';
-import {
-  drawAnswers,
-  openExample,
-  promptOf,
-  shareOf,
-  type DrawnAnswer,
-  type ExampleOptions,
-} from './example.ts';
+import { measureAnswers, openExample, promptOf, type DrawnAnswer, type ExampleOptions } from './example.ts';
 
 /** What each animal eats in the embedded model's world. */
 const FOOD: Readonly<Record<string, string>> = {
@@ -135,20 +128,13 @@ export async function runDpoExample(options: DpoExampleOptions): Promise<DpoExam
     onProgress?.({ phase: step.stage, done, total, ...step });
   };
   const measure = async (done: number): Promise<[number, DrawnAnswer[]]> => {
-    const questions = Object.keys(OTHERS).map(question);
-    const drawn = await drawAnswers(example, questions, {
-      answers: ANSWERS,
-      maxTokens: MAX_TOKENS,
-      seed,
-      signal,
-    });
-    const shown = await drawAnswers(example, questions, {
-      answers: 1,
-      maxTokens: SHOWN_TOKENS,
-      seed,
-      signal,
-    });
-    const likedShare = shareOf(drawn, (text) => text.startsWith(LIKED));
+    const limits = { answers: ANSWERS, maxTokens: MAX_TOKENS, shownTokens: SHOWN_TOKENS, seed, signal };
+    const [likedShare, shown] = await measureAnswers(
+      example,
+      Object.keys(OTHERS).map(question),
+      (text) => text.startsWith(LIKED),
+      limits,
+    );
     onProgress?.({ phase: 'measure', done, total, likedShare });
     return [likedShare, shown];
   };
