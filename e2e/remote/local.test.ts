@@ -7,17 +7,13 @@ import { unpackTar } from 'modern-tar';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { ServiceClient } from '../../src/lib/node.ts';
 import type { TrainingClient } from '../../src/api/training-client.ts';
-import { runProgram, type ProgramOptions, type ProgramReport } from './program.ts';
+import { ROWS, runProgram, type ProgramOptions, type ProgramReport } from './program.ts';
 
 const baseUrl = process.env['LORIKEET_REMOTE_URL'] ?? '';
 const folder = process.env['LORIKEET_REMOTE_MODEL'] ?? '';
 const baseModel = folder.split('/').at(-1) ?? '';
 const tag = `p${Date.now().toString(36)}`;
 
-const ROWS = [
-  [338, 280, 262, 390, 284, 386, 33, 308, 390, 284, 386, 280, 482, 299, 16],
-  [397, 344, 499, 335, 503, 299, 71, 290, 414, 462, 262, 492, 280, 288, 433, 16],
-];
 // From its second step on, SkyRL's gradient is a little larger than PEFT's (norm 15.4451 where PEFT and this engine have 15.4354,
 // on the first row alone), so the runs part slowly: the rate is small enough for four steps to stay together.
 const options: ProgramOptions = {

@@ -36,6 +36,12 @@ export interface ProgramReport {
   uninterrupted: number[];
 }
 
+/** Two rows of the tiny model's vocabulary. */
+export const ROWS = [
+  [338, 280, 262, 390, 284, 386, 33, 308, 390, 284, 386, 280, 482, 299, 16],
+  [397, 344, 499, 335, 503, 299, 71, 290, 414, 462, 262, 492, 280, 288, 433, 16],
+];
+
 /** Rows as datums: the targets are the tokens shifted by one. */
 export const toData = (rows: ProgramOptions['rows']): Datum[] =>
   rows.map((tokens) => {

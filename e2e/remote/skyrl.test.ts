@@ -5,17 +5,13 @@ import * as ad from '../../src/autodiff/index.ts';
 import { ServiceClient } from '../../src/api/service-client.ts';
 import type { CapabilityReport } from '../../src/api/capabilities.ts';
 import type { LorikeetWarning } from '../../src/api/warnings.ts';
-import { logprobs, runProgram, toData, type ProgramOptions, type ProgramReport } from './program.ts';
+import { ROWS, logprobs, runProgram, toData, type ProgramOptions, type ProgramReport } from './program.ts';
 
 const baseUrl = process.env['LORIKEET_REMOTE_URL'] ?? '';
 const baseModel = basename(process.env['LORIKEET_REMOTE_MODEL'] ?? '');
 /** Names of checkpoints are used once: the server may have been running before. */
 const tag = `t${Date.now().toString(36)}`;
 
-const ROWS = [
-  [338, 280, 262, 390, 284, 386, 33, 308, 390, 284, 386, 280, 482, 299, 16],
-  [397, 344, 499, 335, 503, 299, 71, 290, 414, 462, 262, 492, 280, 288, 433, 16],
-];
 const options: ProgramOptions = {
   baseModel,
   rank: 8,

@@ -2,26 +2,8 @@ import { describe, expect, it } from 'vitest';
 import * as ad from '../autodiff/index.ts';
 import { ServiceClient } from '../api/service-client.ts';
 import { createBigramBackend } from '../api/testing-bigram-backend.ts';
-import type { Datum } from '../api/types.ts';
+import { DATA, rl } from '../api/testing-data.ts';
 import { serve } from './testing-serve.ts';
-
-const DATA: Datum[] = [
-  [1, 2, 3, 1, 2, 3],
-  [4, 5, 6, 7],
-  [7, 7, 1],
-].map((tokens) => ({
-  modelInput: { chunks: [{ type: 'encoded_text', tokens: tokens.slice(0, -1) }] },
-  lossFnInputs: { targetTokens: tokens.slice(1) },
-}));
-const rl = (logprobs: readonly number[][]): Datum[] =>
-  DATA.map((datum, i) => ({
-    ...datum,
-    lossFnInputs: {
-      ...datum.lossFnInputs,
-      logprobs: logprobs[i] ?? [],
-      advantages: (logprobs[i] ?? []).map((_, j) => j - 1),
-    },
-  }));
 
 const logprobsOf = (output: { lossFnOutputs: Record<string, { data: ArrayLike<number | bigint> }>[] }) =>
   output.lossFnOutputs.map((o) => Array.from(o['logprobs']?.data ?? [], Number));

@@ -2,27 +2,9 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import * as ad from '../../autodiff/index.ts';
 import { ServiceClient } from '../service-client.ts';
 import { createBigramBackend } from '../testing-bigram-backend.ts';
-import type { Datum } from '../types.ts';
+import { DATA, rl } from '../testing-data.ts';
 import { FAST } from './testing-replay.ts';
 import { startTinkerServer, type TinkerServer } from './testing-tinker-server.ts';
-
-const DATA: Datum[] = [
-  [1, 2, 3, 1, 2, 3],
-  [4, 5, 6, 7],
-  [7, 7, 1],
-].map((tokens) => ({
-  modelInput: { chunks: [{ type: 'encoded_text', tokens: tokens.slice(0, -1) }] },
-  lossFnInputs: { targetTokens: tokens.slice(1) },
-}));
-const rl = (logprobs: readonly number[][]): Datum[] =>
-  DATA.map((datum, i) => ({
-    ...datum,
-    lossFnInputs: {
-      ...datum.lossFnInputs,
-      logprobs: logprobs[i] ?? [],
-      advantages: (logprobs[i] ?? []).map((_, j) => j - 1),
-    },
-  }));
 
 /** The program: the same on every backend. Submits ahead, uses every loss, and a custom one. */
 async function program(service: ServiceClient): Promise<unknown[]> {
