@@ -1,4 +1,5 @@
 /** A place for the archives of checkpoints that are seldom needed: a bucket, a folder on another disk. Programs bring it. */
+import { joinBytes } from '../formats/bytes.ts';
 
 export interface ColdStore {
   /** Keeps the bytes under the key, in place of what was there. All of them are kept when it resolves, or none. */
@@ -28,13 +29,7 @@ export async function bytesOf(stream: ReadableStream<Uint8Array>, most = Infinit
     if (size > most) throw new RangeError(`There are more than ${String(most)} bytes.`);
     parts.push(part);
   }
-  const all = new Uint8Array(size);
-  let at = 0;
-  for (const part of parts) {
-    all.set(part, at);
-    at += part.byteLength;
-  }
-  return all;
+  return joinBytes(parts);
 }
 
 /** A cold store in memory, for as long as the program lives. */

@@ -1,4 +1,5 @@
 /** Downloads archives: streamed, with progress, resumed where they broke off, checked where a hash is known. */
+import { joinBytes } from '../formats/bytes.ts';
 import { Sha256 } from '../formats/sha256.ts';
 import { backoffSeconds, sleep } from './backoff.ts';
 import type { BackendRegistry, Download } from './backend.ts';
@@ -54,15 +55,7 @@ function memorySink(): { sink: DownloadSink; take: () => Uint8Array } {
         size = 0;
       },
     },
-    take: () => {
-      const all = new Uint8Array(size);
-      let at = 0;
-      for (const part of parts) {
-        all.set(part, at);
-        at += part.byteLength;
-      }
-      return all;
-    },
+    take: () => joinBytes(parts),
   };
 }
 

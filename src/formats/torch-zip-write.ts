@@ -3,6 +3,7 @@
  * tensors straight from the file), one folder around everything. Beyond 4 GiB in ZIP64 form.
  */
 import { StudioError } from '../errors.ts';
+import { joinBytes } from './bytes.ts';
 import { crc32 } from './crc32.ts';
 import type { FileEntry } from './file-entry.ts';
 import type { Chunk } from './streams.ts';
@@ -48,16 +49,6 @@ function fields(...list: readonly (readonly [2 | 4 | 8, number])[]): Chunk {
   return bytes;
 }
 
-function joined(parts: readonly Uint8Array[]): Chunk {
-  const bytes = new Uint8Array(parts.reduce((sum, part) => sum + part.byteLength, 0));
-  let at = 0;
-  for (const part of parts) {
-    bytes.set(part, at);
-    at += part.byteLength;
-  }
-  return bytes;
-}
-
 /** Where each entry goes; the extra field `FB` fills up to the alignment. */
 function place(entries: readonly FileEntry[], zip64From: number): { placed: Placed[]; end: number } {
   let at = 0;
@@ -67,7 +58,12 @@ function place(entries: readonly FileEntry[], zip64From: number): { placed: Plac
     const sizes = zip64 ? fields([2, 1], [2, 16], [8, entry.size], [8, entry.size]) : new Uint8Array(0);
     const least = at + 30 + name.byteLength + sizes.byteLength + 4;
     const fill = (STORAGE_ALIGNMENT - (least % STORAGE_ALIGNMENT)) % STORAGE_ALIGNMENT;
-    const extra = joined([sizes, encoder.encode('FB'), fields([2, fill]), new Uint8Array(fill).fill(FILLER)]);
+    const extra = joinBytes([
+      sizes,
+      encoder.encode('FB'),
+      fields([2, fill]),
+      new Uint8Array(fill).fill(FILLER),
+    ]);
     const start = at;
     at += 30 + name.byteLength + extra.byteLength + entry.size;
     return { entry, name, start, extra, zip64 };
@@ -90,7 +86,7 @@ function localHeader({ entry, name, extra, zip64 }: Placed, crc: number): Chunk 
     [2, name.byteLength],
     [2, extra.byteLength],
   );
-  return joined([head, name, extra]);
+  return joinBytes([head, name, extra]);
 }
 
 /** The 64-bit fields of a central record: only those whose 32-bit field says so. */
@@ -104,7 +100,7 @@ function centralExtra({ entry, start, zip64 }: Placed, farAway: boolean): Chunk 
   if (farAway) list.push([8, start]);
   return list.length === 0
     ? new Uint8Array(0)
-    : joined([fields([2, 1], [2, 8 * list.length]), fields(...list)]);
+    : joinBytes([fields([2, 1], [2, 8 * list.length]), fields(...list)]);
 }
 
 function centralRecord(placed: Placed, crc: number, zip64From: number): Chunk {
@@ -132,7 +128,7 @@ function centralRecord(placed: Placed, crc: number, zip64From: number): Chunk {
     [4, 0],
     [4, farAway ? LIMIT_32 : start],
   );
-  return joined([head, name, extra]);
+  return joinBytes([head, name, extra]);
 }
 
 /** What follows the central directory: in ZIP64 form too, where a plain field would not hold its number. */
@@ -161,7 +157,7 @@ function endRecords(count: number, start: number, size: number, zip64From: numbe
     [8, size],
     [8, start],
   );
-  return joined([record, fields([4, 0x07064b50], [4, 0], [8, start + size], [4, 1]), end]);
+  return joinBytes([record, fields([4, 0x07064b50], [4, 0], [8, start + size], [4, 1]), end]);
 }
 
 async function* zipChunks(
@@ -189,7 +185,7 @@ async function* zipChunks(
     yield* item.entry.chunks();
     records.push(centralRecord(item, crc, zip64From));
   }
-  const directory = joined(records);
+  const directory = joinBytes(records);
   yield directory;
   yield endRecords(placed.length, end, directory.byteLength, zip64From);
 }

@@ -1,4 +1,5 @@
 /** One HTTP request, one answer: headers, time limits, size limits, and which failures may be tried again. */
+import { joinBytes } from '../../formats/bytes.ts';
 import { backoffSeconds, sleep } from '../backoff.ts';
 import { APIConnectionError, APIResponseValidationError } from '../errors.ts';
 import { errorOfReply, redact, type Reply } from './answer.ts';
@@ -89,13 +90,7 @@ async function readLimited(response: Response): Promise<Uint8Array<ArrayBuffer>>
       parts.push(part);
     }
   }
-  const all = new Uint8Array(size);
-  let at = 0;
-  for (const part of parts) {
-    all.set(part, at);
-    at += part.byteLength;
-  }
-  return all;
+  return joinBytes(parts);
 }
 
 async function toReply(response: Response): Promise<Reply> {
