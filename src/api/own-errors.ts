@@ -111,6 +111,15 @@ export class FormatVersionError extends IncompatibleCheckpointError {
   }
 }
 
+/** What a checkpoint that does not fit is refused with, by the code of the reason. */
+export const MISMATCHES = {
+  BASE_MISMATCH: BaseModelMismatchError,
+  ADAPTER_MISMATCH: LoraConfigMismatchError,
+  OPTIMIZER_MISMATCH: OptimizerMismatchError,
+  STATE_INCOMPLETE: OptimizerStateMissingError,
+  FORMAT_NEWER: FormatVersionError,
+} as const satisfies Partial<Record<ErrorCode, new (fields: MismatchFields) => LorikeetError>>;
+
 export class CheckpointCorruptError extends LorikeetError {
   readonly path: string;
   readonly files: readonly string[];
