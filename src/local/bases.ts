@@ -23,7 +23,6 @@ export interface BaseLibrary {
   open(name: string): Promise<OpenBase>;
   /** The model without its weights, for its tokenizer and its size. */
   describe(name: string): Promise<OpenModel>;
-  readonly size: number;
 }
 
 export function createBaseLibrary(host: LocalHost): BaseLibrary {
@@ -48,9 +47,6 @@ export function createBaseLibrary(host: LocalHost): BaseLibrary {
   };
 
   return {
-    get size() {
-      return entries.size;
-    },
     describe,
     open: async (name) => {
       let entry = entries.get(name);

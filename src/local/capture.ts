@@ -1,18 +1,17 @@
 /** A model of the programming interface at one moment as the files of a checkpoint, and back. */
 import type { AdamParams, LoopState, Metadata } from '../api/types.ts';
-import { shaderSources, type AdapterStart } from '../engine/index.ts';
-import { StudioError } from '../errors.ts';
+import type { AdapterStart } from '../engine/index.ts';
 import type { Adapter, LoraSettings } from '../formats/adapter.ts';
 import { readAdapterFolder } from '../formats/archive-read.ts';
-import { contentEntries, describeAdapter } from '../formats/archive-write.ts';
+import { contentEntries } from '../formats/archive-write.ts';
 import { withoutCommonFolder, type FileSet } from '../formats/file-set.ts';
 import { hasTrainerState, readHfTrainer } from '../formats/hf-trainer.ts';
-import { manifestLora, type Manifest } from '../formats/manifest.ts';
+import type { Manifest } from '../formats/manifest.ts';
 import { incompleteState } from '../formats/moments.ts';
-import { sha256Hex } from '../formats/sha256.ts';
 import { hasState, readTrainingState, stateEntries } from '../formats/state-files.ts';
 import { rowsTaken, type TrainingState } from '../formats/training-state.ts';
-import type { CapturedCheckpoint, SessionSnapshot } from '../run/capture.ts';
+import { manifestOf, type CapturedCheckpoint, type SessionSnapshot } from '../run/capture.ts';
+import { checkValues } from '../run/export-run.ts';
 import type { OpenModel } from '../run/open-model.ts';
 
 /** Where a model stands, besides its buffers. */
@@ -80,16 +79,6 @@ export function userMetadataOf(texts: Readonly<Record<string, string>>): Metadat
 export const stepOf = ({ position, loopState }: Pick<StateToSave, 'position' | 'loopState'>): number =>
   Math.max(position.optimizerStep, loopState?.step ?? 0);
 
-function checkFinite(tensors: Adapter['tensors']): void {
-  const bad = tensors.find(({ data }) => data.some((value) => !Number.isFinite(value)));
-  if (bad === undefined) return;
-  throw new StudioError({
-    code: 'LOSS_NOT_FINITE',
-    message: `The weights of ${bad.name} are not finite, so they are not saved.`,
-    fix: 'Go back to an earlier checkpoint, and train on with a smaller learning rate.',
-  });
-}
-
 function trainingState(what: StateToSave, snapshot: SessionSnapshot): TrainingState {
   const { position, adam, loopState, metadata } = what;
   const step = stepOf(what);
@@ -128,8 +117,8 @@ export async function captureModel(
   what: StateToSave,
   held: SessionSnapshot | { tensors: Adapter['tensors'] },
 ): Promise<CapturedCheckpoint> {
-  checkFinite(held.tensors);
-  const { model, settings, adam } = what;
+  checkValues(held.tensors);
+  const { model, settings } = what;
   const base = { id: model.id, revision: model.revision, ...model.hashes };
   const adapter: Adapter = { settings, baseModel: model.id, tensors: held.tensors };
   const step = stepOf(what);
@@ -145,23 +134,7 @@ export async function captureModel(
   return {
     step,
     parts,
-    manifest: {
-      base,
-      lora: manifestLora(settings),
-      optimizer: {
-        type: 'adamw',
-        betas: [adam.beta1, adam.beta2],
-        eps: adam.eps,
-        weightDecay: adam.weightDecay,
-      },
-      determinism: {
-        adapter: what.device.slice(0, 1024),
-        shaderHash: sha256Hex(shaderSources()),
-        dtype: model.dtype,
-      },
-      appVersion: what.appVersion,
-      ...(await describeAdapter(adapter, 'F32')),
-    },
+    manifest: await manifestOf(what, base, adapter, what.adam),
     metrics: {},
   };
 }

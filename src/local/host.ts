@@ -33,5 +33,4 @@ export interface LocalShared {
   warnings: WarningSink;
   /** Counts upwards over all requests of this backend. */
   nextRequestId(): string;
-  counters: Record<string, number>;
 }

@@ -9,24 +9,26 @@ import type {
 } from '../api/backend.ts';
 import { ClientClosedError } from '../api/own-errors.ts';
 import { LOCAL_NAMES } from '../api/names.ts';
-import { formatPath, parseCheckpointPath, type ParsedCheckpointPath } from '../api/paths.ts';
+import { parseCheckpointPath, type ParsedCheckpointPath } from '../api/paths.ts';
 import type { WarningSink } from '../api/warnings.ts';
 import type { TrainingSession } from '../engine/index.ts';
 import type { Adapter, LoraSettings } from '../formats/adapter.ts';
 import { ulid } from '../formats/ulid.ts';
 import type { RunWriter } from '../storage/checkpoint-store.ts';
 import { createBaseLibrary, type OpenBase } from './bases.ts';
-import { FRESH } from './capture.ts';
+import { FRESH, type ReadState } from './capture.ts';
 import { createEnginePool } from './engine-pool.ts';
 import type { LocalHost, LocalShared } from './host.ts';
+import { pathOf } from './kept.ts';
 import { localCapabilities } from './local-capabilities.ts';
 import { LocalModel } from './local-model.ts';
 import { createLocalRegistry, PROMOTED } from './local-registry.ts';
 import { LocalSampler } from './local-sampler.ts';
 import { loraOf, settingsOf } from './lora-settings.ts';
 import { mapped } from './map-error.ts';
-import { checkFits, ModelKeeper, readRecord } from './model-keeper.ts';
+import { baseModelOf, checkFits, ModelKeeper, readRecord } from './model-keeper.ts';
 import { loadedOf } from './model-session.ts';
+import type { SamplerEngine } from './sampler-engine.ts';
 import { createSnapshots } from './snapshots.ts';
 
 export interface LocalBackendOptions {
@@ -65,7 +67,6 @@ export function createLocalBackend({ host, userMetadata, warnings }: LocalBacken
     host,
     warnings,
     nextRequestId: () => `local-${String(++requests)}`,
-    counters,
   };
   const bases = createBaseLibrary(host);
   const engines = createEnginePool(bases);
@@ -76,6 +77,10 @@ export function createLocalBackend({ host, userMetadata, warnings }: LocalBacken
 
   const refuseIfClosed = (): void => {
     if (closed) throw new ClientClosedError({ message: 'The service of this machine is closed.' });
+  };
+
+  const onUnload = (gone: LocalModel): void => {
+    models.delete(gone);
   };
 
   const createModel = async (spec: ModelSpec, load: LoadRequest | null): Promise<CreatedModel> => {
@@ -97,9 +102,6 @@ export function createLocalBackend({ host, userMetadata, warnings }: LocalBacken
         spec: { userMetadata: { ...userMetadata, ...spec.userMetadata } },
       });
       const seed = found?.state.seed ?? spec.lora.seed ?? freshSeed();
-      const onUnload = (gone: LocalModel): void => {
-        models.delete(gone);
-      };
       const options = {
         shared,
         base,
@@ -137,9 +139,6 @@ export function createLocalBackend({ host, userMetadata, warnings }: LocalBacken
       writer,
     });
     const { lora } = loraOf(base.model.config, settings);
-    const onUnload = (gone: LocalModel): void => {
-      models.delete(gone);
-    };
     const kept = { ...base, release: () => undefined };
     const options = {
       shared,
@@ -158,25 +157,10 @@ export function createLocalBackend({ host, userMetadata, warnings }: LocalBacken
     return model;
   };
 
-  /** The weights of a path, and the base model they belong to. */
-  const weightsAt = async (
-    path: ParsedCheckpointPath,
-  ): Promise<{ adapter: Adapter; snapshot: string; baseModel: string }> => {
-    const { baseModel } = await registry.weightsInfo(path, null);
+  /** The weights of a path, and what a sampler of them calls itself. */
+  const weightsAt = async (path: ParsedCheckpointPath): Promise<{ state: ReadState; snapshot: string }> => {
     const { state, record } = await readRecord(shared, { path, optimizer: false, weightsAccessToken: null });
-    const base = await bases.open(baseModel);
-    try {
-      checkFits(state, base, path.path);
-    } finally {
-      base.release();
-    }
-    const snapshot = formatPath(
-      'lorikeet',
-      record.runId,
-      path.checkpointType,
-      path.alias === null ? path.name : record.name,
-    );
-    return { adapter: state.adapter, snapshot, baseModel };
+    return { state, snapshot: pathOf(record) };
   };
 
   /** A promoted model's checkpoint, where the name is one. */
@@ -192,21 +176,44 @@ export function createLocalBackend({ host, userMetadata, warnings }: LocalBacken
     adapter: Adapter | null;
     snapshot: string | null;
     handle: { modelPath: string | null; samplerId: string | null };
+    /** Throws BaseModelMismatchError for a checkpoint of another base model than the one of this name here. */
+    check: (base: OpenBase) => void;
   }
 
   const wantedOf = async (source: SamplerSource): Promise<Wanted> => {
+    const check = (): void => undefined;
     if ('samplerId' in source) {
       const { adapter, baseModel, snapshotName } = snapshots.get(source.samplerId);
       const handle = { modelPath: null, samplerId: source.samplerId };
-      return { baseModel, adapter, snapshot: snapshotName, handle };
+      return { baseModel, adapter, snapshot: snapshotName, handle, check };
     }
     const path = 'modelPath' in source ? source.modelPath : await promoted(source.baseModel);
     if (path === null && 'baseModel' in source) {
       const handle = { modelPath: null, samplerId: null };
-      return { baseModel: source.baseModel, adapter: null, snapshot: null, handle };
+      return { baseModel: source.baseModel, adapter: null, snapshot: null, handle, check };
     }
-    const { adapter, snapshot, baseModel } = await weightsAt(path as ParsedCheckpointPath);
-    return { baseModel, adapter, snapshot, handle: { modelPath: snapshot, samplerId: null } };
+    const found = path as ParsedCheckpointPath;
+    const { state, snapshot } = await weightsAt(found);
+    return {
+      baseModel: baseModelOf(state, found.path),
+      adapter: state.adapter,
+      snapshot,
+      handle: { modelPath: snapshot, samplerId: null },
+      check: (base) => {
+        checkFits(state, base, found.path);
+      },
+    };
+  };
+
+  /** An engine with what is wanted; the base model's weights are loaded once for the check and the engine. */
+  const engineFor = async ({ baseModel, adapter, check }: Wanted): Promise<SamplerEngine> => {
+    const base = await bases.open(baseModel);
+    try {
+      check(base);
+      return await engines.acquire(baseModel, adapter);
+    } finally {
+      base.release();
+    }
   };
 
   return {
@@ -223,15 +230,20 @@ export function createLocalBackend({ host, userMetadata, warnings }: LocalBacken
     createSampler: (source) =>
       mapped(async () => {
         refuseIfClosed();
-        const { baseModel, adapter, snapshot, handle } = await wantedOf(source);
-        const engine = await engines.acquire(baseModel, adapter);
+        const wanted = await wantedOf(source);
+        const { baseModel, snapshot, handle } = wanted;
+        const engine = await engineFor(wanted);
         const sampler = new LocalSampler({
           shared,
           baseModel,
           snapshot,
           handle,
           engine,
-          open: (path) => weightsAt(path),
+          open: async (path, { base }) => {
+            const found = await weightsAt(path);
+            checkFits(found.state, base, path.path);
+            return { adapter: found.state.adapter, snapshot: found.snapshot };
+          },
           replace: (old, next) => engines.replace(old, next),
           release: async (old) => {
             samplers.delete(sampler);

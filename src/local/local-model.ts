@@ -27,6 +27,7 @@ import {
   checkLossData,
   forwardBackwardData,
   forwardData,
+  groupLossData,
   type TrainingSession,
   type AdapterStart,
 } from '../engine/index.ts';
@@ -40,7 +41,7 @@ import { apiTokenizer } from './tokenizer.ts';
 import type { LocalShared } from './host.ts';
 import { mapped, mapError } from './map-error.ts';
 import type { ModelKeeper } from './model-keeper.ts';
-import { buildSession, countMicroBatches, loadedOf, trainedOnly } from './model-session.ts';
+import { buildSession, loadedOf, trainedOnly } from './model-session.ts';
 
 /** Tokens that one micro-batch has, unless one sequence alone is longer: what the split into micro-batches depends on. */
 export const MICRO_BATCH_TOKENS = 512;
@@ -147,7 +148,7 @@ export class LocalModel implements BackendModel {
         const maxTokens = await this.#roomFor(longestOf(data));
         const position = this.#position;
         const keys = { seed: this.#seed, step: position.optimizerStep + 1, micro: position.micro };
-        const groups = countMicroBatches(data, maxTokens);
+        const groups = groupLossData(data, Math.min(maxTokens, this.#session.maxTokens)).length;
         const options = { maxTokens, trainedOnly: trainedOnly(call) };
         const counts = this.#counts;
         const pass = forwardBackwardData(this.#session, data, lossOf(call), keys, options);

@@ -6,7 +6,6 @@ import type { ParsedCheckpointPath } from '../api/paths.ts';
 import type { Checkpoint, TrainingRun } from '../api/types.ts';
 import { importCheckpoint } from '../checkpoints/import-checkpoint.ts';
 import { writerOf } from '../checkpoints/training-run.ts';
-import { StudioError } from '../errors.ts';
 import { memoryFileSet } from '../formats/file-set.ts';
 import { readAdapterFolder } from '../formats/archive-read.ts';
 import type { CheckpointStore } from '../storage/checkpoint-store.ts';
@@ -17,6 +16,7 @@ import type { LocalShared } from './host.ts';
 import { findRecord, nameOf, pathOf, PUBLIC_TAG, recordsOf, rowOf, typeOf } from './kept.ts';
 import { loraOf } from './lora-settings.ts';
 import { mapped } from './map-error.ts';
+import { baseModelOf, readRecord } from './model-keeper.ts';
 
 /** Metadata of a run that is a promoted model. */
 export const PROMOTED = 'promotedModel';
@@ -79,18 +79,12 @@ export function createLocalRegistry(
       }),
 
     weightsInfo: (path) =>
-      withRecord(path, async (store, record) => {
-        const { adapter, manifest } = await readAdapterFolder((await store.open(record.id)).files());
-        const baseModel = manifest?.base.id ?? adapter.baseModel;
-        if (baseModel === null) {
-          throw new StudioError({
-            code: 'BASE_MISMATCH',
-            message: `${path.path} does not say which base model it belongs to.`,
-            fix: 'Make a client of its base model with createLoraTrainingClient, and load it there with loadState.',
-          });
-        }
+      mapped(async () => {
+        const request = { path, optimizer: false, weightsAccessToken: null };
+        const { state } = await readRecord(shared, request);
+        const baseModel = baseModelOf(state, path.path);
         const { config } = await bases.describe(baseModel);
-        const { lora, targetModules } = loraOf(config, adapter.settings);
+        const { lora, targetModules } = loraOf(config, state.adapter.settings);
         return {
           baseModel,
           isLora: true,

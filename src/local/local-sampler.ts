@@ -30,8 +30,8 @@ export interface LocalSamplerOptions {
   /** What a handle of it says: a path, or an ephemeral snapshot. */
   handle: Pick<SamplerHandle, 'modelPath' | 'samplerId'>;
   engine: SamplerEngine;
-  /** The weights of a path, checked to be of this base model. */
-  open(path: ParsedCheckpointPath): Promise<{ adapter: Adapter; snapshot: string }>;
+  /** The weights of a path, checked to be of the engine's base model. */
+  open(path: ParsedCheckpointPath, engine: SamplerEngine): Promise<{ adapter: Adapter; snapshot: string }>;
   /** Gives the engine back. */
   release(engine: SamplerEngine): Promise<void>;
   /** An engine for weights of another form. */
@@ -206,7 +206,7 @@ export class LocalSampler implements BackendSampler {
 
   hotLoad(path: ParsedCheckpointPath): Promise<void> {
     return this.#inTurn(async () => {
-      const { adapter, snapshot } = await this.#options.open(path);
+      const { adapter, snapshot } = await this.#options.open(path, this.#engine);
       this.#engine = await this.#options.replace(this.#engine, adapter);
       this.#snapshot = snapshot;
       this.#handle = { modelPath: snapshot, samplerId: null };

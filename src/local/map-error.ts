@@ -1,21 +1,11 @@
 /** The engine's and the store's errors as those of the programming interface: the same code, message and fix, in its classes. */
+import { BadRequestError, ConflictError, LorikeetError, NotFoundError } from '../api/errors.ts';
 import {
-  APIStatusError,
-  BadRequestError,
-  ConflictError,
-  LorikeetError,
-  NotFoundError,
-} from '../api/errors.ts';
-import {
-  BaseModelMismatchError,
   CheckpointCorruptError,
   CheckpointExistsError,
   CheckpointNotFoundError,
   DeviceLostError,
-  FormatVersionError,
-  LoraConfigMismatchError,
-  OptimizerMismatchError,
-  OptimizerStateMissingError,
+  MISMATCHES,
   StorageFullError,
   UnsupportedAdapterError,
 } from '../api/own-errors.ts';
@@ -53,17 +43,14 @@ export function mapError(error: unknown): unknown {
       return new ConflictError(fields, code);
     case 'STORE_FULL':
       return new StorageFullError({ ...fields, neededBytes: NaN, freeBytes: NaN });
-    case 'BASE_MISMATCH':
     case 'TOKENIZER_MISMATCH':
-      return new BaseModelMismatchError(mismatch);
+      return new MISMATCHES.BASE_MISMATCH(mismatch);
+    case 'BASE_MISMATCH':
     case 'ADAPTER_MISMATCH':
-      return new LoraConfigMismatchError(mismatch);
     case 'OPTIMIZER_MISMATCH':
-      return new OptimizerMismatchError(mismatch);
     case 'STATE_INCOMPLETE':
-      return new OptimizerStateMissingError(mismatch);
     case 'FORMAT_NEWER':
-      return new FormatVersionError(mismatch);
+      return new MISMATCHES[code](mismatch);
     case 'ADAPTER_UNSUPPORTED':
       return new UnsupportedAdapterError(fields);
     case 'GPU_LOST':
@@ -88,6 +75,3 @@ export async function mapped<T>(work: () => T | Promise<T>): Promise<T> {
     throw mapError(error);
   }
 }
-
-/** Whether a failure is a refusal of what was asked, which leaves everything as it was. */
-export const isRefusal = (error: unknown): boolean => error instanceof APIStatusError;

@@ -17,6 +17,7 @@ import { encodeParts } from '../checkpoints/encodings.ts';
 import { writerOf } from '../checkpoints/training-run.ts';
 import { StudioError } from '../errors.ts';
 import type { Adapter, LoraSettings } from '../formats/adapter.ts';
+import { joinBytes } from '../formats/bytes.ts';
 import { sha256Hex } from '../formats/sha256.ts';
 import { checkBase, checkLora } from '../run/restore.ts';
 import type { SessionSnapshot } from '../run/capture.ts';
@@ -192,15 +193,7 @@ export class ModelKeeper {
   ): Promise<{ state: ReadState; path: string }> {
     const { state, record } = await readRecord(this.#options.shared, request);
     checkFits(state, base, request.path.path);
-    if (!sameForm(state.adapter.settings, settings)) {
-      const { rank } = state.adapter.settings;
-      throw new LoraConfigMismatchError({
-        message: loraMessage(state.adapter.settings, settings),
-        field: rank === settings.rank ? 'adapter' : 'rank',
-        expected: rank === settings.rank ? settings.targetModules : settings.rank,
-        actual: rank === settings.rank ? state.adapter.settings.targetModules : rank,
-      });
-    }
+    checkForm(state.adapter.settings, settings);
     this.#parentId = record.id;
     return { state, path: pathOf(record) };
   }
@@ -236,6 +229,17 @@ export async function readRecord(
   }
 }
 
+/** The base model that a checkpoint names. Throws BASE_MISMATCH for an adapter that names none. */
+export function baseModelOf({ base, adapter }: ReadState, path: string): string {
+  const baseModel = base?.id ?? adapter.baseModel;
+  if (baseModel !== null) return baseModel;
+  throw new StudioError({
+    code: 'BASE_MISMATCH',
+    message: `${path} does not say which base model it belongs to.`,
+    fix: 'Make a client of its base model with createLoraTrainingClient, and load it there with loadState.',
+  });
+}
+
 /** Throws BaseModelMismatchError for a checkpoint of another base model. */
 export function checkFits({ base }: ReadState, open: OpenBase, path: string): void {
   if (base === null) return;
@@ -253,21 +257,19 @@ export function checkFits({ base }: ReadState, open: OpenBase, path: string): vo
   }
 }
 
-function sameForm(found: LoraSettings, wanted: LoraSettings): boolean {
+/** Throws LoraConfigMismatchError for an adapter of another form than the client's. */
+function checkForm(found: LoraSettings, wanted: LoraSettings): void {
   try {
     checkLora(found, wanted);
-    return true;
-  } catch {
-    return false;
-  }
-}
-
-function loraMessage(found: LoraSettings, wanted: LoraSettings): string {
-  try {
-    checkLora(found, wanted);
-    return '';
   } catch (error) {
-    return error instanceof Error ? error.message.replace('the run has', 'the client has') : String(error);
+    if (!(error instanceof StudioError)) throw error;
+    const sameRank = found.rank === wanted.rank;
+    throw new LoraConfigMismatchError({
+      message: error.message.replace('the run has', 'the client has'),
+      field: sameRank ? 'adapter' : 'rank',
+      expected: sameRank ? wanted.targetModules : wanted.rank,
+      actual: sameRank ? found.targetModules : found.rank,
+    });
   }
 }
 
@@ -279,14 +281,8 @@ const adapterOf = ({ settings, model }: StateToSave, tensors: Adapter['tensors']
 
 /** `<name>-<8 hex>`, the hex of the weights: the same weights under the same name are the same snapshot. */
 function snapshotNameOf(name: string, tensors: Adapter['tensors']): string {
-  const total = tensors.reduce((sum, { data }) => sum + data.byteLength, 0);
-  const bytes = new Uint8Array(total);
-  let at = 0;
-  for (const { data } of tensors) {
-    bytes.set(new Uint8Array(data.buffer, data.byteOffset, data.byteLength), at);
-    at += data.byteLength;
-  }
-  return `${name}-${sha256Hex(bytes).slice(0, 8)}`;
+  const parts = tensors.map(({ data }) => new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
+  return `${name}-${sha256Hex(joinBytes(parts)).slice(0, 8)}`;
 }
 
 /** SHA-256 over the hashes of all parts. */

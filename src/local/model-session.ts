@@ -1,4 +1,4 @@
-/** The session of a model: how large it is made, and how calls are cut into its micro-batches. */
+/** The session of a model, what of a call it has to give, and what a load of it tells. */
 import type { TrainingCall } from '../api/training-call.ts';
 import type { LoadWeightsResponse } from '../api/types.ts';
 import { TrainingSession, type AdapterStart } from '../engine/index.ts';
@@ -17,23 +17,6 @@ export function buildSession(
 ): Promise<TrainingSession> {
   const most = Math.min(maxTokens, base.model.config.maxPositions);
   return TrainingSession.create(base.base, { settings, start, maxTokens: most, evaluate: true });
-}
-
-/** Micro-batches that data are cut into. */
-export function countMicroBatches(
-  data: readonly { inputIds: ArrayLike<number> }[],
-  maxTokens: number,
-): number {
-  let groups = 0;
-  let used = Infinity;
-  for (const { inputIds } of data) {
-    if (used + inputIds.length > maxTokens) {
-      groups += 1;
-      used = 0;
-    }
-    used += inputIds.length;
-  }
-  return groups;
 }
 
 /** What a load tells the caller. */

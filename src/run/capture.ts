@@ -1,5 +1,5 @@
 /** A run at one moment as the files of a checkpoint: adapter, both moments, position, settings, figures, tokenizer, card. */
-import { shaderSources, type RunPosition, type TrainingSession } from '../engine/index.ts';
+import { shaderSources, type AdamParams, type RunPosition, type TrainingSession } from '../engine/index.ts';
 import type { Adapter, LoraSettings } from '../formats/adapter.ts';
 import { contentEntries, describeAdapter } from '../formats/archive-write.ts';
 import type { FileEntry } from '../formats/file-entry.ts';
@@ -125,6 +125,27 @@ export function stateOf(run: RunIdentity, moment: RunMoment, snapshot: SessionSn
   };
 }
 
+/** What checkpoint.json says of an adapter and its optimizer, whichever loop trained them. */
+export async function manifestOf(
+  { model, device, appVersion }: Pick<RunIdentity, 'device' | 'appVersion'> & { model: { dtype: string } },
+  base: Manifest['base'],
+  adapter: Adapter,
+  { beta1, beta2, eps, weightDecay }: Pick<AdamParams, 'beta1' | 'beta2' | 'eps' | 'weightDecay'>,
+): Promise<CapturedCheckpoint['manifest']> {
+  return {
+    base,
+    lora: manifestLora(adapter.settings),
+    optimizer: { type: 'adamw', betas: [beta1, beta2], eps, weightDecay },
+    determinism: {
+      adapter: device.slice(0, 1024),
+      shaderHash: sha256Hex(shaderSources()),
+      dtype: model.dtype,
+    },
+    appVersion,
+    ...(await describeAdapter(adapter, 'F32')),
+  };
+}
+
 /** Throws LOSS_NOT_FINITE for an adapter that has run away: such a state is never saved. */
 export async function captureCheckpoint(
   run: RunIdentity,
@@ -133,7 +154,6 @@ export async function captureCheckpoint(
 ): Promise<CapturedCheckpoint> {
   checkValues(snapshot.tensors);
   const { model, settings, lora } = run;
-  const { beta1, beta2, eps, weightDecay } = settings.training;
   const base = { id: model.id, revision: model.revision, ...model.hashes };
   const { evalLoss } = moment.log;
   const adapter: Adapter = { settings: lora, baseModel: model.id, tensors: snapshot.tensors };
@@ -149,18 +169,7 @@ export async function captureCheckpoint(
   return {
     step: moment.step,
     parts,
-    manifest: {
-      base,
-      lora: manifestLora(lora),
-      optimizer: { type: 'adamw', betas: [beta1, beta2], eps, weightDecay },
-      determinism: {
-        adapter: run.device.slice(0, 1024),
-        shaderHash: sha256Hex(shaderSources()),
-        dtype: model.dtype,
-      },
-      appVersion: run.appVersion,
-      ...(await describeAdapter(adapter, 'F32')),
-    },
+    manifest: await manifestOf(run, base, adapter, settings.training),
     metrics: metricFigures(moment.last, evalLoss),
   };
 }
