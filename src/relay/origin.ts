@@ -32,7 +32,7 @@ export function isOwnHost(header: string | undefined, bound: string, port: numbe
   if (isLoopbackHost(name)) return true;
   if (isLoopbackHost(bound)) return false;
   if (name === bareHost(bound).toLowerCase()) return true;
-  // Bound to all: any address of this machine, as an address cannot be rebound.
+  // Bound to all: each address of this machine will do, as an address cannot be rebound.
   return (
     ['0.0.0.0', '::'].includes(bareHost(bound)) &&
     Object.values(networkInterfaces()).some((list) => list?.some(({ address }) => address === name))
