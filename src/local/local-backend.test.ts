@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { TrainingClient } from '../api/training-client.ts';
 import type { ForwardBackwardOutput } from '../api/types.ts';
 import { useGpu } from '../engine/testing/gpu.ts';
-import { SOME_DATA, testService, TINY_ID, type TestService } from './testing-local.ts';
+import { OTHER_ID, SOME_DATA, testService, TINY_ID, type TestService } from './testing-local.ts';
 
 useGpu();
 let tests: TestService;
@@ -262,6 +262,18 @@ describe('sampling', () => {
     expect(streamed).toEqual(whole.sequences[0]?.tokens);
     await sampler.close();
     await client.dispose();
+  });
+
+  test('weights of another base model are not switched to, and the old ones go on answering', async () => {
+    const other = await tests.service.createLoraTrainingClient(OTHER_ID, LORA);
+    const { path } = await other.saveWeightsForSampler('other');
+    const client = await fresh();
+    const sampler = await client.saveWeightsAndGetSamplingClient();
+    const before = await sampler.computeLogprobs(prompt);
+    await expect(sampler.hotLoad(path)).rejects.toMatchObject({ code: 'BASE_MISMATCH', expected: TINY_ID });
+    expect(await sampler.computeLogprobs(prompt)).toEqual(before);
+    await expect(client.loadState(path)).rejects.toMatchObject({ code: 'BASE_MISMATCH', actual: OTHER_ID });
+    await Promise.all([sampler.close(), client.dispose(), other.dispose()]);
   });
 
   test('log-probabilities are those of the training pass, and the base model is scale 0', async () => {

@@ -4,12 +4,15 @@ import { createWarningSink, type LorikeetWarning } from '../api/warnings.ts';
 import type { Datum } from '../api/types.ts';
 import { temporaryStore } from '../checkpoints/testing-run.ts';
 import { testDevice, testInfo } from '../engine/testing/gpu.ts';
-import { openTiny } from '../run/testing.ts';
+import { openModel } from '../run/open-model.ts';
+import { changedTiny, NOW, openTiny, tinyText } from '../run/testing.ts';
 import type { CheckpointStore } from '../storage/checkpoint-store.ts';
 import type { LocalHost } from './host.ts';
 import { createLocalBackend } from './local-backend.ts';
 
 export const TINY_ID = 'lorikeet-tiny';
+/** The same weights under another configuration: another base model. */
+export const OTHER_ID = 'lorikeet-other';
 
 export interface TestService {
   service: ServiceClient;
@@ -48,8 +51,12 @@ export function testHost(store: CheckpointStore): LocalHost {
     gpu: () => Promise.resolve({ device: testDevice(), info: testInfo() }),
     store: () => Promise.resolve(store),
     models: () => Promise.resolve([{ modelName: TINY_ID, maxContextLength: 512 }]),
-    openModel: (name) =>
-      name === TINY_ID ? openTiny() : Promise.reject(new Error(`There is no model ${name} in the tests.`)),
+    openModel: async (name) => {
+      if (name === TINY_ID) return openTiny();
+      if (name !== OTHER_ID) throw new Error(`There is no model ${name} in the tests.`);
+      const config = tinyText('config.json').replace(/("rms_norm_eps":\s*)[^,\s]+/, '$12e-5');
+      return openModel(await changedTiny({ 'config.json': config }), OTHER_ID, NOW);
+    },
     tuning: null,
     appVersion: 'test',
     close: () => Promise.resolve(),
