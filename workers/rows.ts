@@ -1,4 +1,6 @@
 /** The store's records as the rows that the page shows. */
+import { API_NAME, LOOP_STATE } from '../src/local/capture.ts';
+import { PROGRAM } from '../src/local/model-keeper.ts';
 import type { CheckpointRecord, RunRecord, StoreContents, Tombstone } from '../src/storage/records.ts';
 import type { StoreSizes } from '../src/storage/list.ts';
 import type { BinRow, CheckpointRow, RunRow } from './checkpoints-api.ts';
@@ -19,6 +21,9 @@ export function namesOf(runs: readonly RunRecord[], checkpoints: readonly Checkp
 
 const runName = (names: Names, runId: string): string => names.runs.get(runId)?.name ?? runId;
 
+/** Texts that the programming interface alone reads. */
+const PROGRAMS_OWN: readonly string[] = [LOOP_STATE, API_NAME];
+
 export function checkpointRow(record: CheckpointRecord, names: Names): CheckpointRow {
   const { parentId, damage, verifiedAt, delta, about } = record;
   const parent = parentId === null ? undefined : names.checkpoints.get(parentId);
@@ -34,9 +39,10 @@ export function checkpointRow(record: CheckpointRecord, names: Names): Checkpoin
     createdAt: record.createdAt,
     size: record.size,
     metrics: record.metrics,
-    metadata: Object.fromEntries(Object.entries(record.metadata).filter(([name]) => name !== 'loopState')),
-    // What the programming interface alone reads.
-    tags: record.tags.filter((tag) => !tag.startsWith('name:')),
+    metadata: Object.fromEntries(
+      Object.entries(record.metadata).filter(([name]) => !PROGRAMS_OWN.includes(name)),
+    ),
+    tags: [...record.tags],
     pinned: record.pinned,
     note: record.note,
     verified: verifiedAt !== null && damage === null,
@@ -72,7 +78,7 @@ export function runRow(
   const whole = checkpoints
     .filter(
       ({ runId, kind, damage, trigger }) =>
-        runId === run.id && kind === 'full' && damage === null && trigger !== 'program',
+        runId === run.id && kind === 'full' && damage === null && trigger !== PROGRAM,
     )
     .sort((a, b) => b.sequence - a.sequence);
   const newest = whole[0];

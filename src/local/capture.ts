@@ -46,7 +46,10 @@ export interface StateToSave {
 /** Names of the texts in a checkpoint's metadata that this interface reads back. */
 export const LOOP_STATE = 'loopState';
 export const USER_METADATA = 'userMetadata';
+/** What the interface calls a checkpoint whose name in the store has an ending. */
+export const API_NAME = 'apiName';
 const ACCUMULATED = 'accumulated';
+const OWN_TEXTS: readonly string[] = [LOOP_STATE, API_NAME, ACCUMULATED];
 
 /** What a checkpoint of this interface keeps as texts. */
 export function metadataTexts(
@@ -72,7 +75,7 @@ function jsonOf<T>(text: string | undefined): T | null {
 export function userMetadataOf(texts: Readonly<Record<string, string>>): Metadata | null {
   const own = jsonOf<Metadata>(texts[USER_METADATA]);
   if (own !== null) return own;
-  const others = Object.entries(texts).filter(([name]) => name !== LOOP_STATE && name !== ACCUMULATED);
+  const others = Object.entries(texts).filter(([name]) => !OWN_TEXTS.includes(name));
   return others.length > 0 ? Object.fromEntries(others) : null;
 }
 

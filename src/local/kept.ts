@@ -5,21 +5,20 @@ import type { Checkpoint, CheckpointType } from '../api/types.ts';
 import type { CheckpointStore } from '../storage/checkpoint-store.ts';
 import { isVerified } from '../storage/retention.ts';
 import type { CheckpointRecord } from '../storage/records.ts';
-import { userMetadataOf } from './capture.ts';
+import { API_NAME, userMetadataOf } from './capture.ts';
 
-/** Tags by which the store remembers what only this interface knows. */
+/** The tag of what was published. */
 export const PUBLIC_TAG = 'public';
-/** A training and a sampler checkpoint may share a name here; in the store the later one gets an ending. */
-const NAME_TAG = 'name:';
 
 export const typeOf = ({ kind }: Pick<CheckpointRecord, 'kind'>): CheckpointType =>
   kind === 'sampler' ? 'sampler' : 'training';
 
-export const nameOf = (record: Pick<CheckpointRecord, 'name' | 'tags'>): string =>
-  record.tags.find((tag) => tag.startsWith(NAME_TAG))?.slice(NAME_TAG.length) ?? record.name;
+/** A training and a sampler checkpoint may share a name here; in the store the later one has an ending. */
+export const nameOf = (record: Pick<CheckpointRecord, 'name' | 'metadata'>): string =>
+  record.metadata[API_NAME] ?? record.name;
 
-export const nameTags = (name: string, stored: string): string[] =>
-  name === stored ? [] : [NAME_TAG + name];
+export const nameTexts = (name: string, stored: string): Record<string, string> =>
+  name === stored ? {} : { [API_NAME]: name };
 
 const EVERYTHING = 1_000_000;
 
@@ -97,7 +96,7 @@ export function rowOf(record: CheckpointRecord, parentPath?: string): Checkpoint
     metrics: { ...record.metrics },
     ...(metadata === null ? {} : { metadata }),
     ...(parentPath === undefined ? {} : { parentPath }),
-    tags: record.tags.filter((tag) => tag !== PUBLIC_TAG && !tag.startsWith(NAME_TAG)),
+    tags: record.tags.filter((tag) => tag !== PUBLIC_TAG),
     pinned: record.pinned,
     ...(isVerified(record) && record.verifiedAt !== null ? { verifiedAt: record.verifiedAt } : {}),
     state: record.damage === null ? 'complete' : 'corrupt',

@@ -27,7 +27,7 @@ import type { CheckpointRecord } from '../storage/records.ts';
 import type { OpenBase } from './bases.ts';
 import { captureModel, metadataTexts, readState, type ReadState, type StateToSave } from './capture.ts';
 import type { LocalShared } from './host.ts';
-import { findRecord, nameTags, pathOf, storedName, typeOf } from './kept.ts';
+import { findRecord, nameTexts, pathOf, storedName, typeOf } from './kept.ts';
 import type { Snapshots } from './snapshots.ts';
 
 export interface KeeperOptions {
@@ -180,7 +180,7 @@ export class ModelKeeper {
     const { checkpoint } = await writer.save({
       ...input,
       name: stored,
-      tags: nameTags(name, stored),
+      metadata: { ...input.metadata, ...nameTexts(name, stored) },
       parentId: this.#parentId,
     });
     return checkpoint;

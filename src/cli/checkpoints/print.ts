@@ -42,7 +42,7 @@ function marks({ damage, pinned, kind, deltaRatio, tags, expiresAt }: PlainCheck
     ...(kind === 'full' ? [] : [kind]),
     ...(deltaRatio === null ? [] : [`delta ${deltaRatio.toFixed(2)}x`]),
     ...(expiresAt === null ? [] : [`until ${expiresAt.slice(0, 16)}`]),
-    ...tags.filter((tag) => !tag.startsWith('name:')),
+    ...tags,
   ].join(', ');
 }
 
