@@ -1,7 +1,8 @@
-// npm test: installs what is missing and runs every part, also after one has failed. The last line counts tests.
+// npm test: installs what is missing and runs every part, also after one has failed. The end names what failed and counts tests.
 //   npm test -- --only types,lint,unit     runs these parts only
 import { parseArgs } from 'node:util';
 import { countCheck, sumCounts } from './lib/counts.mjs';
+import { failureLines } from './lib/failures.mjs';
 import { ensurePackages } from './lib/install.mjs';
 import { PARTS } from './lib/parts.mjs';
 
@@ -51,5 +52,6 @@ for (const part of parts) results.push(await runPart(part));
 const total = sumCounts(results.map(({ counts }) => counts));
 console.log(`\n=== All in ${secondsSince(start)}`);
 for (const { line } of results) console.log(line);
+for (const line of failureLines(results.flatMap(({ counts }) => counts.failures ?? []))) console.log(line);
 console.log(words(total));
 process.exitCode = total.failed === 0 ? 0 : 1;

@@ -1,6 +1,6 @@
 // What passed, failed and was skipped: read from the reports of the test runners.
 
-/** @typedef {{ passed: number, failed: number, skipped: number }} Counts */
+/** @typedef {{ passed: number, failed: number, skipped: number, failures?: string[] }} Counts failures: their names and errors, where a runner reports them */
 
 /**
  * Counts of one check that is not a test run.

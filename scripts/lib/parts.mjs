@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { BUILDS, ensureBuilt } from './build.mjs';
 import { ensureChromium } from './chromium.mjs';
 import { countCheck, countPlaywright, countVitest } from './counts.mjs';
+import { playwrightFailures, vitestFailures } from './failures.mjs';
 import { CACHE, ROOT } from './paths.mjs';
 import { ensurePython } from './python.mjs';
 import { runNode } from './run.mjs';
@@ -49,7 +50,8 @@ async function vitest(name, config, env) {
     `--outputFile.json=${report.path}`,
   ];
   const status = await runNode(entry('node_modules/vitest/vitest.mjs'), args, { env });
-  return countVitest(report.read(), status);
+  const found = report.read();
+  return { ...countVitest(found, status), failures: vitestFailures(found) };
 }
 
 /** Kernel tests need an adapter: the driver of the system, or the one that Chromium ships. */
@@ -78,7 +80,8 @@ async function e2e() {
   const env = { ...process.env, LORIKEET_CHROMIUM: chromium, PLAYWRIGHT_JSON_OUTPUT_FILE: report.path };
   const args = ['test', '--config', 'e2e/playwright.config.ts', '--reporter=list,json'];
   const status = await runNode(entry('node_modules/@playwright/test/cli.js'), args, { env });
-  return countPlaywright(report.read(), status);
+  const found = report.read();
+  return { ...countPlaywright(found, status), failures: playwrightFailures(found) };
 }
 
 /** Dawn's driver is chosen here, so that every program that the tests start finds it. */
