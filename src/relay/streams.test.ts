@@ -57,15 +57,15 @@ it('waits for a page that reads slowly', async () => {
   });
   const response = await begin(await relayTo(target.url));
   response.pause();
-  await sleep(500);
-  const held = written;
-  // What the sockets and buffers hold on their way, and no more.
+  let held = -1;
+  // Until it rests. What the sockets and buffers hold on their way is written, and no more.
+  while (held !== written) {
+    held = written;
+    await sleep(500);
+  }
   expect(held).toBeLessThan(64 * MIB);
-  await sleep(200);
-  expect(written).toBe(held);
   response.resume();
-  await sleep(200);
-  expect(written).toBeGreaterThan(held);
+  await expect.poll(() => written, { timeout: 20_000 }).toBeGreaterThan(held);
   response.destroy();
 });
 
@@ -78,7 +78,7 @@ it('waits for a server that reads slowly', async () => {
     written += MIB;
     const takes = request.write(Buffer.alloc(MIB));
     more =
-      takes || (await Promise.race([once(request, 'drain').then(() => true), sleep(500).then(() => false)]));
+      takes || (await Promise.race([once(request, 'drain').then(() => true), sleep(1000).then(() => false)]));
   }
   expect(written).toBeLessThan(64 * MIB);
   request.destroy();
@@ -193,15 +193,14 @@ it('waits for a long poll, and names a server that says nothing for too long', a
   const target = await serve((request, response) => {
     if (request.url === '/api/v1/late') setTimeout(() => response.end('late'), 2000);
   });
-  const relay = await relayTo(target.url, { silentSeconds: 3 });
-  const started = Date.now();
+  const patient = await relayTo(target.url, { silentSeconds: 60 });
+  const short = await relayTo(target.url, { silentSeconds: 1 });
   const [late, never] = await Promise.all([
-    call(relay, { ...POST, path: '/api/v1/late', body: '{}' }),
-    call(relay, { ...POST, path: '/api/v1/never', body: '{}' }),
+    call(patient, { ...POST, path: '/api/v1/late', body: '{}' }),
+    call(short, { ...POST, path: '/api/v1/never', body: '{}' }),
   ]);
   expect([late.status, late.text]).toEqual([200, 'late']);
   expect([never.status, never.code]).toEqual([504, 'RELAY_TARGET_SILENT']);
-  expect(Date.now() - started).toBeLessThan(6000);
 });
 
 it('does not wait for a connection without end', async () => {

@@ -56,7 +56,8 @@ async function setUp(
         if (cut !== null && cut.times > 0) {
           cut.times -= 1;
           response.write(rest.subarray(0, Math.floor(rest.length / 2)), () => {
-            setTimeout(() => request.socket.destroy(), 30);
+            // What was sent is read by then; what comes with the end of its connection may be lost.
+            setTimeout(() => request.socket.destroy(), 300);
           });
         } else response.end(rest);
         return;
