@@ -34,8 +34,11 @@ export async function testService(): Promise<TestService> {
     opened.push(service);
     return service;
   };
+  const service = another();
+  // The weights and the compiled kernels stay as long as somebody uses them: this client does, through all tests of a file.
+  await service.createLoraTrainingClient(TINY_ID, { rank: 1, trainUnembed: false });
   return {
-    service: another(),
+    service,
     store,
     warnings,
     another,
