@@ -12,6 +12,7 @@ import { RunBar } from './features/run/run-bar.tsx';
 import { SamplesPanel } from './features/run/samples-panel.tsx';
 import { SettingsPanel } from './features/settings/settings-panel.tsx';
 import { t } from './i18n/index.ts';
+import { ErrorBoundary } from './ui/error-boundary.tsx';
 import { LorikeetMark } from './ui/lorikeet-mark.tsx';
 
 /** The whole page: what to train on the left, the run on the right; below each other on narrow screens. */
@@ -26,33 +27,59 @@ export function App() {
             <p className="quiet">{t('app.purpose')}</p>
           </div>
         </div>
-        <CapabilityLine />
+        <ErrorBoundary>
+          <CapabilityLine />
+        </ErrorBoundary>
         <p className="privacy">{t('app.privacy')}</p>
       </header>
       <main>
-        <InterruptedRun />
+        <ErrorBoundary>
+          <InterruptedRun />
+        </ErrorBoundary>
         <div className="studio">
           <div className="column">
-            <CapabilityProblem />
-            <ModelPanel />
-            <DataPanel />
+            <ErrorBoundary>
+              <CapabilityProblem />
+            </ErrorBoundary>
+            <ErrorBoundary>
+              <ModelPanel />
+            </ErrorBoundary>
+            <ErrorBoundary>
+              <DataPanel />
+            </ErrorBoundary>
           </div>
           <div className="column">
             <div className="column column-settings">
-              <SettingsPanel />
+              <ErrorBoundary>
+                <SettingsPanel />
+              </ErrorBoundary>
             </div>
-            <RunBar />
-            <ProgressPanel />
-            <SamplesPanel />
-            <AskPanel />
+            <ErrorBoundary>
+              <RunBar />
+            </ErrorBoundary>
+            <ErrorBoundary>
+              <ProgressPanel />
+            </ErrorBoundary>
+            <ErrorBoundary>
+              <SamplesPanel />
+            </ErrorBoundary>
+            <ErrorBoundary>
+              <AskPanel />
+            </ErrorBoundary>
           </div>
         </div>
         <div className="kept-area">
-          <CheckpointsPanel />
-          <ExamplesPanel />
+          <ErrorBoundary>
+            <CheckpointsPanel />
+          </ErrorBoundary>
+          <ErrorBoundary>
+            <ExamplesPanel />
+          </ErrorBoundary>
         </div>
       </main>
-      <DropTarget />
+      <ErrorBoundary>
+        <DropTarget />
+      </ErrorBoundary>
     </div>
   );
 }

@@ -5,6 +5,8 @@ import { exampleTexts } from './en-examples.ts';
 export const en = {
   'app.name': 'Lorikeet',
   'app.purpose': 'Teach a small language model something new, in this tab.',
+  'page.broken': 'This part of the page cannot be shown: {message}',
+  'page.drawAgain': 'Show it again',
   'app.privacy':
     'Nothing leaves your computer: model, data and training stay in this tab. The one exception is a model that you fetch from the Hugging Face Hub.',
 
