@@ -154,7 +154,7 @@ test('checkpoints are changed, compared, taken out, deleted, brought back and dr
     },
     [...archive],
   );
-  const look = section(page, 'What you dropped');
+  const look = section(page, 'What it is');
   await expect(look).toContainText('with everything to resume');
   await press(page, 'Add to the list');
   await expect(kept).toContainText('final was there already, with the same content.');

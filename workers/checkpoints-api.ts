@@ -37,6 +37,8 @@ export interface CheckpointRow {
   /** Bytes of the file per stored byte, where it is stored as a difference; null elsewhere. */
   deltaRatio: number | null;
   baseId: string | null;
+  /** Why a server of the Tinker family cannot train with its settings, as parts of a sentence; empty where one can. */
+  serverObstacles: string[];
 }
 
 export interface RunRow {

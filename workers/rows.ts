@@ -1,4 +1,5 @@
 /** The store's records as the rows that the page shows. */
+import { serverObstacles } from '../src/checkpoints/server-fit.ts';
 import { API_NAME, LOOP_STATE } from '../src/local/capture.ts';
 import { PROGRAM } from '../src/local/model-keeper.ts';
 import type { CheckpointRecord, RunRecord, StoreContents, Tombstone } from '../src/storage/records.ts';
@@ -56,6 +57,7 @@ export function checkpointRow(record: CheckpointRecord, names: Names): Checkpoin
           : parent.name,
     deltaRatio: delta?.measuredRatio ?? null,
     baseId: about?.base.id ?? null,
+    serverObstacles: serverObstacles(about?.lora),
   };
 }
 

@@ -1,9 +1,9 @@
 /** Checkpoints of a remote run: in the same list as those here, fetched, and gone on with on this machine. */
-import { spawn } from 'node:child_process';
 import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { ensureBuilt } from '../../scripts/lib/build.mjs';
+import { firstLine } from '../first-line.ts';
 import { errorOf, json, lorikeet, ran, ROOT, scratch, someRows } from './lorikeet.ts';
 
 const folder = scratch();
@@ -26,33 +26,24 @@ await service.close();
 console.log(JSON.stringify({ state, sampler }));
 `;
 
-/** Starts a program of Node; resolves with its first line, and leaves it running. */
-function firstLine(args: readonly string[]): { line: Promise<string>; stop: () => Promise<unknown> } {
-  const child = spawn(process.execPath, args, { cwd: folder, stdio: ['ignore', 'pipe', 'pipe'] });
-  const told = { out: '', err: '' };
-  child.stderr.setEncoding('utf8').on('data', (text: string) => (told.err += text));
-  const ended = new Promise((resolve) => child.on('close', resolve));
-  const line = new Promise<string>((resolve, reject) => {
-    child.stdout.setEncoding('utf8').on('data', (text: string) => {
-      told.out += text;
-      if (told.out.includes('\n')) resolve(told.out);
-    });
-    void ended.then(() => reject(new Error(told.err)));
-  });
-  return { line, stop: () => (child.kill('SIGINT'), ended) };
-}
-
 beforeAll(async () => {
   await ensureBuilt('lib');
   mkdirSync(join(folder, 'node_modules'));
   symlinkSync(ROOT, join(folder, 'node_modules/lorikeet'), 'dir');
   const store = ['--store', join(folder, 'there')];
-  const serve = firstLine([join(ROOT, 'bin/lorikeet.mjs'), 'serve', '--port', '0', '--json', ...store]);
+  const serve = firstLine(folder, [
+    join(ROOT, 'bin/lorikeet.mjs'),
+    'serve',
+    '--port',
+    '0',
+    '--json',
+    ...store,
+  ]);
   server.stop = serve.stop;
   server.url = (JSON.parse(await serve.line) as { url: string }).url;
   const file = join(folder, 'program.mjs');
   writeFileSync(file, program(server.url));
-  remote = JSON.parse(await firstLine([file]).line) as typeof remote;
+  remote = JSON.parse(await firstLine(folder, [file]).line) as typeof remote;
 });
 afterAll(() => server.stop());
 

@@ -73,11 +73,18 @@ async function build() {
   return countCheck(true);
 }
 
+/** The page's tests start programs as well: a server, and the relay before it. */
 async function e2e() {
   const chromium = await ensureChromium();
+  const choice = await chooseVulkan(ensureChromium);
   console.log(`Chromium is ${chromium}`);
   const report = freshReport('e2e');
-  const env = { ...process.env, LORIKEET_CHROMIUM: chromium, PLAYWRIGHT_JSON_OUTPUT_FILE: report.path };
+  const env = {
+    ...process.env,
+    ...choice?.env,
+    LORIKEET_CHROMIUM: chromium,
+    PLAYWRIGHT_JSON_OUTPUT_FILE: report.path,
+  };
   const args = ['test', '--config', 'e2e/playwright.config.ts', '--reporter=list,json'];
   const status = await runNode(entry('node_modules/@playwright/test/cli.js'), args, { env });
   const found = report.read();

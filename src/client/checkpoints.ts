@@ -56,7 +56,7 @@ export async function doKept<T>(
   what: string,
   work: (onProgress: (progress: Progress) => void) => Promise<T>,
   after: (result: T) => Partial<ReturnType<typeof keptStore.getState>> = () => ({}),
-  cancel = false,
+  cancel: (() => void) | null = null,
 ): Promise<void> {
   if (keptStore.getState().busy !== null) return;
   keptStore.setState({ busy: { what, progress: null, cancel }, error: null, done: null });
@@ -128,11 +128,12 @@ export const exportCheckpoint = (row: CheckpointRow, kind: ExportKind): Promise<
       return offerFile(await callWorker((api) => api.exportCheckpoint(row.id, what, onProgress)));
     },
     ({ name, bytes }) => ({ done: DONE.packed(name, bytes) }),
-    true,
+    cancelTransfer,
   );
 
-export async function cancelTransfer(): Promise<void> {
-  await callWorker((api) => api.cancelTransfer());
+/** Ends the packing or adding that is under way in the worker. */
+export function cancelTransfer(): void {
+  void callWorker((api) => api.cancelTransfer());
 }
 
 /** Saves the run that is training or held, under a name of the person's. */

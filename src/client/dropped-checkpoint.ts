@@ -4,7 +4,7 @@ import { pickDataFile } from '../stores/data-store.ts';
 import { DOING, DONE } from '../stores/kept-notes.ts';
 import { keptStore } from '../stores/kept-store.ts';
 import { pickModelFiles } from '../stores/model-store.ts';
-import { doKept } from './checkpoints.ts';
+import { cancelTransfer, doKept } from './checkpoints.ts';
 import { resumeCheckpoint, warmStart } from './resume.ts';
 import { callWorker } from './studio-client.ts';
 
@@ -51,7 +51,7 @@ export async function addDropped(then: 'list' | 'resume' | 'warm-start'): Promis
       const said = [DONE.added(checkpoint.name, alreadyThere), ...notes].join(' ');
       return { dropped: null, done: said, open: checkpoint.id };
     },
-    true,
+    cancelTransfer,
   );
   const row: CheckpointRow | null = added;
   if (row === null) return;

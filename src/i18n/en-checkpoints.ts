@@ -147,6 +147,27 @@ export const checkpointTexts = {
   'kept.persistHint': 'Without this the browser may delete all of them when the disk is full.',
   'kept.persisted': 'The browser keeps them when space runs low.',
 
+  'server.title': 'On a training server',
+  'server.hint':
+    'What you trained on a server (Tinker protocol, such as SkyRL) can be fetched and go on here. A page reaches a server only through a relay, a small program on this machine. Start it in a terminal:',
+  'server.address': 'Relay',
+  'server.addressHint': 'The address that it prints.',
+  'server.addressProblem': 'A relay on this machine has an address such as {example}.',
+  'server.list': 'List',
+  'server.listAll': 'List checkpoints',
+  'server.asking': 'Asking the server…',
+  'server.fetching': 'Fetching {name}…',
+  'server.none': 'The server has no checkpoints.',
+  'server.fetch': 'Fetch',
+  'server.fetchOf': 'Fetch {name} of {run}',
+  'server.state': 'training state',
+  'server.stays': 'stays there',
+  'server.staysHint':
+    'Servers hand out adapters alone. A training state stays there, and goes on there; a program can save its adapter with saveWeightsForSampler.',
+  'kept.fits': 'On a server',
+  'kept.fitsYes': 'A server of the Tinker protocol trains with such settings.',
+  'kept.fitsNo': 'A server of the Tinker protocol cannot train with its settings: {why}.',
+
   'kept.prove': 'Check that resuming is exact',
   'kept.proveHint':
     'Trains 8 steps on your model and data twice, once with a stop in the middle, and compares every bit.',
@@ -168,7 +189,7 @@ export const checkpointTexts = {
   'drop.overlay': 'Drop to look at it',
   'drop.overlayHint':
     'A checkpoint, an adapter, a model folder or a data file. Nothing is started before you say so.',
-  'drop.title': 'What you dropped',
+  'drop.title': 'What it is',
   'drop.look': 'Add a file or folder',
   'drop.pickFile': 'Archive or file',
   'drop.pickFolder': 'Folder',

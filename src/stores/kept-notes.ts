@@ -14,6 +14,8 @@ export const DOING = {
   saving: () => t('kept.saving'),
   peeking: () => t('kept.peeking'),
   adding: () => t('kept.adding'),
+  asking: () => t('server.asking'),
+  fetching: (name: string) => t('server.fetching', { name }),
   proving: () => t('kept.proving'),
   packing: (name: string) => t('kept.packing', { name }),
 };

@@ -20,8 +20,8 @@ export interface KeptState {
   marked: readonly string[];
   /** The checkpoint whose details are open. */
   open: string | null;
-  /** What is going on, with its progress where there is one. */
-  busy: { what: string; progress: Progress | null; cancel: boolean } | null;
+  /** What is going on, with its progress where there is one, and what ends it where something does. */
+  busy: { what: string; progress: Progress | null; cancel: (() => void) | null } | null;
   error: ErrorFields | null;
   /** A sentence about what was just done. */
   done: string | null;

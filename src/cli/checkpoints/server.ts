@@ -2,6 +2,7 @@
 import { mkdtemp, open, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { allCheckpoints } from '../../api/all-checkpoints.ts';
 import { ServiceClient } from '../../api/service-client.ts';
 import type { Checkpoint } from '../../api/types.ts';
 import { StudioError } from '../../errors.ts';
@@ -45,16 +46,9 @@ const toRow = (row: Checkpoint): ServerRow => ({
 
 /** All checkpoints of a server. Throws what the connection throws. */
 export function serverRows(server: string): Promise<ServerRow[]> {
-  return withServer(server, async (service) => {
-    const rows: ServerRow[] = [];
-    const rest = service.createRestClient();
-    for (let offset = 0; ;) {
-      const { checkpoints, cursor } = await rest.listUserCheckpoints({ limit: 100, offset });
-      rows.push(...checkpoints.map(toRow));
-      offset += checkpoints.length;
-      if (checkpoints.length === 0 || cursor === undefined || offset >= cursor.totalCount) return rows;
-    }
-  });
+  return withServer(server, async (service) =>
+    (await allCheckpoints(service.createRestClient())).map((row) => toRow(row)),
+  );
 }
 
 /**

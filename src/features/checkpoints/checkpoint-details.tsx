@@ -48,6 +48,14 @@ export function CheckpointDetails({ row, busy }: { row: CheckpointRow; busy: boo
             : [{ label: t('kept.parent'), value: row.parent, wide: true as const }]),
           ...(row.baseId === null ? [] : [{ label: t('kept.base'), value: row.baseId, wide: true as const }]),
           ...(row.note === '' ? [] : [{ label: t('kept.note'), value: row.note, wide: true as const }]),
+          {
+            label: t('kept.fits'),
+            value:
+              row.serverObstacles.length === 0
+                ? t('kept.fitsYes')
+                : t('kept.fitsNo', { why: row.serverObstacles.join('; ') }),
+            wide: true,
+          },
           ...Object.entries(row.metadata).map(([label, value]) => ({ label, value, wide: true as const })),
         ]}
       />

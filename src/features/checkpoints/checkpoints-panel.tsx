@@ -13,6 +13,7 @@ import { PeekPanel } from './peek-panel.tsx';
 import { PruneForm } from './prune-form.tsx';
 import { ProofButton } from './proof-button.tsx';
 import { AddFiles } from './add-files.tsx';
+import { ServerList } from './server-list.tsx';
 import { StorageLine } from './storage-line.tsx';
 
 /** The kept checkpoints: found, looked at, gone on with, taken out, cleaned up. */
@@ -37,6 +38,7 @@ export function CheckpointsPanel() {
         </>
       ) : null}
       <AddFiles />
+      <ServerList />
       <ProofButton />
     </Panel>
   );

@@ -1,5 +1,4 @@
 import { useStore } from 'zustand';
-import { cancelTransfer } from '../../client/checkpoints.ts';
 import { t } from '../../i18n/index.ts';
 import { keptStore } from '../../stores/kept-store.ts';
 import { Button } from '../../ui/button.tsx';
@@ -24,7 +23,7 @@ export function KeptNotes() {
             label={busy.what}
             value={progress === null || progress.total === 0 ? null : progress.done / progress.total}
           />
-          {busy.cancel ? <Button onPress={() => void cancelTransfer()}>{t('kept.cancel')}</Button> : null}
+          {busy.cancel === null ? null : <Button onPress={busy.cancel}>{t('kept.cancel')}</Button>}
         </div>
       )}
       <p aria-live="polite" className="kept-done">

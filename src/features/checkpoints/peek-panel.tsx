@@ -1,3 +1,4 @@
+import { useEffect, useRef } from 'react';
 import { useStore } from 'zustand';
 import { addDropped, dismissDropped, useAsData, useAsModel } from '../../client/dropped-checkpoint.ts';
 import { t, type TextKey } from '../../i18n/index.ts';
@@ -31,12 +32,17 @@ const ACTIONS: Record<ActionName, () => void> = {
 export function PeekPanel() {
   const dropped = useStore(keptStore, (state) => state.dropped);
   const busy = useStore(runStore, ({ state }) => isBusy(state));
+  const panel = useRef<HTMLElement>(null);
+  // What was dropped, picked or fetched may have been so from far below.
+  useEffect(() => {
+    panel.current?.scrollIntoView({ block: 'start' });
+  }, [dropped]);
   if (dropped === null) return null;
   const { peek } = dropped;
   const blocked = (name: ActionName, why: string | null): string | null =>
     name !== 'add' && busy ? t('drop.whileRunning') : why;
   return (
-    <section className="kept-details" aria-label={t('drop.title')}>
+    <section ref={panel} className="kept-details" aria-label={t('drop.title')}>
       <h3>
         {peek.name}: {peek.title}
       </h3>
