@@ -6,23 +6,17 @@ import { Sha256 } from '../formats/sha256.ts';
 import type { BackendRegistry } from './backend.ts';
 import { bytesOf, streamOf, type ColdStore } from './cold-store.ts';
 import { CheckpointCorruptError, UnsupportedFeatureError } from './own-errors.ts';
-import { kindOf, parseCheckpointPath, type ParsedCheckpointPath } from './paths.ts';
+import {
+  archiveKey,
+  folderOf,
+  hasRunOut,
+  MAX_RECORD_BYTES,
+  parseColdRecord,
+  recordKey,
+  type ColdRecord,
+} from './cold-record.ts';
+import { parseCheckpointPath, type ParsedCheckpointPath } from './paths.ts';
 import type { Checkpoint } from './types.ts';
-
-/** What lies beside an archive and makes it count. */
-interface ColdRecord {
-  version: 1;
-  row: Checkpoint;
-  sha256: string;
-  sizeBytes: number;
-}
-
-const MAX_RECORD = 2 ** 20;
-const folderOf = (runId: string): string => `${encodeURIComponent(runId)}/`;
-const keyOf = ({ runId, checkpointType, name }: ParsedCheckpointPath): string =>
-  `${folderOf(runId)}${kindOf(checkpointType)}/${name}`;
-const archiveKey = (path: ParsedCheckpointPath): string => `${keyOf(path)}.archive`;
-const recordKey = (path: ParsedCheckpointPath): string => `${keyOf(path)}.json`;
 
 /** The stream, with what it hashes to once it has been read to its end. */
 function hashed(stream: ReadableStream<Uint8Array>, onEnd: (sha256: string, size: number) => void) {
@@ -73,7 +67,7 @@ export class ColdShelf {
     const keys = (await store.list(folderOf(runId))).filter((key) => key.endsWith('.json'));
     const records = await Promise.all(keys.map((key) => this.#read(store, key)));
     return records.flatMap((record) =>
-      record === null ? [] : [{ ...record.row, storage: 'cold' as const }],
+      record === null || hasRunOut(record) ? [] : [{ ...record.row, storage: 'cold' as const }],
     );
   }
 
@@ -109,7 +103,7 @@ export class ColdShelf {
   warm(path: ParsedCheckpointPath): Promise<boolean> {
     if (this.#store === null || path.alias !== null) return Promise.resolve(false);
     const store = this.#store;
-    const key = keyOf(path);
+    const key = recordKey(path);
     const coming = this.#coming.get(key) ?? this.#fetch(store, path);
     this.#coming.set(key, coming);
     const done = (): void => {
@@ -131,7 +125,7 @@ export class ColdShelf {
 
   async #fetch(store: ColdStore, path: ParsedCheckpointPath): Promise<boolean> {
     const record = await this.#read(store, recordKey(path));
-    if (record === null) return false;
+    if (record === null || hasRunOut(record)) return false;
     const rows = await this.#registry()
       .listCheckpoints(path.runId)
       .catch((): Checkpoint[] => []);
@@ -158,18 +152,7 @@ export class ColdShelf {
   async #read(store: ColdStore, key: string): Promise<ColdRecord | null> {
     const body = await store.get(key);
     if (body === null) return null;
-    try {
-      const text = new TextDecoder().decode(await bytesOf(body, MAX_RECORD));
-      const record = JSON.parse(text) as Partial<ColdRecord> | null;
-      const sound =
-        record?.version === 1 && typeof record.sha256 === 'string' && typeof record.row?.path === 'string';
-      // Only what was written under its own name counts.
-      return sound && recordKey(parseCheckpointPath(record.row?.path ?? '')) === key
-        ? (record as ColdRecord)
-        : null;
-    } catch {
-      return null;
-    }
+    return parseColdRecord(key, await bytesOf(body, MAX_RECORD_BYTES).catch(() => new Uint8Array()));
   }
 
   #damaged(path: ParsedCheckpointPath, file: string): CheckpointCorruptError {

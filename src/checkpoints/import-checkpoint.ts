@@ -83,7 +83,12 @@ async function foreign(files: ImportFiles, label: string, options: ImportOptions
   };
 }
 
-async function check(files: ImportFiles, label: string, options: ImportOptions): Promise<Checked> {
+/** What an import is saved as, its state read whole. Throws what reading and `checkState` throw. */
+export async function checkImport(
+  files: ImportFiles,
+  label: string,
+  options: ImportOptions,
+): Promise<Checked> {
   const { manifest, warnings } = files.read;
   if (manifest === null) return foreign(files, label, options);
   const { notes } = await checkState(files);
@@ -194,7 +199,7 @@ async function place(
   options: ImportOptions,
 ): Promise<Imported> {
   const { manifest, adapter } = files.read;
-  const checked = await check(files, label, options);
+  const checked = await checkImport(files, label, options);
   const { input, notes } = checked;
   throwIfAborted(options.signal);
   const there = await findSame(store, input);

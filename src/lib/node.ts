@@ -14,6 +14,7 @@ import { createLocalBackend } from '../local/local-backend.ts';
 import type { CheckpointStore } from '../storage/checkpoint-store.ts';
 
 export * from './exports.ts';
+export { folderColdStore } from '../cli/cold-folder.ts';
 
 const DEFAULT_STORE = 'lorikeet-runs';
 

@@ -73,7 +73,11 @@ export function createLocalBackend({ host, userMetadata, warnings }: LocalBacken
   const snapshots = createSnapshots();
   const models = new Set<LocalModel>();
   const samplers = new Set<LocalSampler>();
-  const registry = createLocalRegistry(shared, bases, (runId) => [...models].some((m) => m.runId === runId));
+  const registry = createLocalRegistry(
+    shared,
+    bases,
+    (runId) => [...models].find((model) => model.runId === runId)?.keeper ?? null,
+  );
 
   const refuseIfClosed = (): void => {
     if (closed) throw new ClientClosedError({ message: 'The service of this machine is closed.' });

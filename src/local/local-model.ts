@@ -118,6 +118,10 @@ export class LocalModel implements BackendModel {
     return model;
   }
 
+  get keeper(): ModelKeeper {
+    return this.#options.keeper;
+  }
+
   prepare(call: TrainingCall): TrainingCall {
     const { maxPositions, vocabSize } = this.#options.base.model.config;
     // The engine's own checks, at once: what it would refuse takes no turn.

@@ -16,7 +16,8 @@ import type { LocalShared } from './host.ts';
 import { findRecord, nameOf, pathOf, PUBLIC_TAG, recordsOf, rowOf, typeOf } from './kept.ts';
 import { loraOf } from './lora-settings.ts';
 import { mapped } from './map-error.ts';
-import { baseModelOf, readRecord } from './model-keeper.ts';
+import { baseModelOf, readRecord, type ModelKeeper } from './model-keeper.ts';
+import { restoreFrom } from './restore.ts';
 
 /** Metadata of a run that is a promoted model. */
 export const PROMOTED = 'promotedModel';
@@ -25,7 +26,7 @@ const LINK_SECONDS = 3600;
 export function createLocalRegistry(
   shared: LocalShared,
   bases: BaseLibrary,
-  isOpen: (runId: string) => boolean,
+  keeperOf: (runId: string) => ModelKeeper | null,
 ): BackendRegistry {
   const opened = (): Promise<CheckpointStore> => shared.host.store();
   const withStore = <T>(work: (store: CheckpointStore) => Promise<T>): Promise<T> =>
@@ -100,7 +101,7 @@ export function createLocalRegistry(
     listCheckpoints: (runId) =>
       withStore(async (store) => {
         // A model that has saved nothing yet has a run all the same.
-        if (!isOpen(runId)) await runOf(store, runId);
+        if (keeperOf(runId) === null) await runOf(store, runId);
         return rows(store, runId);
       }),
 
@@ -163,6 +164,11 @@ export function createLocalRegistry(
 
     download: (path, request) =>
       withRecord(path, async (store, record) => archiveOf(await store.open(record.id), request)),
+
+    restore: (path, body, row) =>
+      withStore(async (store) => {
+        await restoreFrom({ store, keeper: keeperOf(path.runId) }, path, body, row);
+      }),
 
     promote: (path, outputModelId) =>
       withRecord(path, async (store, record) => {

@@ -186,6 +186,13 @@ export class ModelKeeper {
     return checkpoint;
   }
 
+  /** Lends the run's writer to other work on the run, at its turn among the saves; null where nothing was saved yet. */
+  lend<T>(work: (writer: RunWriter | null) => Promise<T>): Promise<T> {
+    const done = this.#saving.then(async () => work(await this.#writer));
+    this.#saving = done.catch(() => undefined);
+    return done;
+  }
+
   /** Reads a checkpoint that the model is to go on from, and checks that it fits, before anything is changed. */
   async read(
     request: LoadRequest,

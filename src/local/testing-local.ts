@@ -1,5 +1,5 @@
 /** The backend of this machine for tests: the test's GPU, a store in a temporary folder, the embedded model. */
-import { ServiceClient } from '../api/service-client.ts';
+import { ServiceClient, type ServiceClientOptions } from '../api/service-client.ts';
 import { createWarningSink, type LorikeetWarning } from '../api/warnings.ts';
 import type { Datum } from '../api/types.ts';
 import { temporaryStore } from '../checkpoints/testing-run.ts';
@@ -19,7 +19,7 @@ export interface TestService {
   store: CheckpointStore;
   warnings: LorikeetWarning[];
   /** Another service on the same store, as another program would open it. */
-  another(): ServiceClient;
+  another(options?: Pick<ServiceClientOptions, 'coldStore'>): ServiceClient;
   remove(): Promise<void>;
 }
 
@@ -27,10 +27,14 @@ export async function testService(): Promise<TestService> {
   const { store, remove } = await temporaryStore();
   const warnings: LorikeetWarning[] = [];
   const opened: ServiceClient[] = [];
-  const another = (): ServiceClient => {
+  const another: TestService['another'] = (options = {}) => {
     const sink = createWarningSink((warning) => warnings.push(warning));
     const backend = createLocalBackend({ host: testHost(store), userMetadata: null, warnings: sink });
-    const service = new ServiceClient({ backend, onWarning: (warning) => warnings.push(warning) });
+    const service = new ServiceClient({
+      ...options,
+      backend,
+      onWarning: (warning) => warnings.push(warning),
+    });
     opened.push(service);
     return service;
   };

@@ -74,3 +74,11 @@ export function checkAgainst(
   checkBase(checkpoints, input);
   return { run, replaced };
 }
+
+/** The sequence number of what is saved: the next one, or the one that it had where nothing else has that by now. */
+export function placeIn({ checkpoints }: StoreContents, run: RunRecord, { was }: NewCheckpoint): number {
+  const next = run.lastSequence + 1;
+  if (was === undefined) return next;
+  const taken = checkpoints.some(({ runId, sequence }) => runId === run.id && sequence === was.sequence);
+  return taken ? next : was.sequence;
+}

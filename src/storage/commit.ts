@@ -13,7 +13,7 @@ import {
   type StoredChunk,
 } from './backend.ts';
 import { collectGarbage } from './collect.ts';
-import { checkAgainst } from './commit-checks.ts';
+import { checkAgainst, placeIn } from './commit-checks.ts';
 import { isStoreFull, spaceError } from './full.ts';
 import { checkNewCheckpoint, type NewCheckpoint } from './new-checkpoint.ts';
 import { prepareCheckpoint } from './prepare.ts';
@@ -74,9 +74,10 @@ async function commitRecord(
     const { run, replaced } = checkAgainst(contents, record.runId, input);
     if (!lock.held()) throw lockLost(run.name, input.name);
     const updatedAt = isoTime(context);
-    committed = { ...record, sequence: run.lastSequence + 1, replaces: replaced?.id ?? null };
+    const sequence = placeIn(contents, run, input);
+    committed = { ...record, sequence, replaces: replaced?.id ?? null };
     return {
-      runs: [{ ...run, lastSequence: committed.sequence, updatedAt }],
+      runs: [{ ...run, lastSequence: Math.max(run.lastSequence, sequence), updatedAt }],
       checkpoints: [committed],
       binned: replaced === null ? [] : [replacedBy(replaced, updatedAt)],
       journalsDone: [record.id],

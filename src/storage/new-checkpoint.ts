@@ -33,6 +33,8 @@ export interface NewCheckpoint {
   delta?: DeltaInfo | null;
   /** Take the place of a checkpoint of the same name, which goes to the bin. */
   overwrite?: boolean;
+  /** Where it stood in its run, for one that was moved to another store and comes back; default the end, now. */
+  was?: Pick<CheckpointRecord, 'sequence' | 'createdAt'>;
 }
 
 /** What can be changed later. */
@@ -105,6 +107,13 @@ export function checkNewCheckpoint(input: NewCheckpoint): void {
   checkChanges(input);
   if (!Number.isSafeInteger(input.step) || input.step < 0) {
     throw invalid(`${String(input.step)} is not a step.`, 'Use a whole number from 0 on.');
+  }
+  const { was } = input;
+  if (was !== undefined && !(Number.isSafeInteger(was.sequence) && was.sequence > 0)) {
+    throw invalid(`${String(was.sequence)} is no place in a run.`, 'Use a whole number above 0.');
+  }
+  if (was !== undefined && !Number.isFinite(Date.parse(was.createdAt))) {
+    throw invalid(`"${was.createdAt.slice(0, 60)}" is not a time.`, 'Use an ISO 8601 time.');
   }
   const notFinite = Object.entries(input.metrics ?? {}).find(([, value]) => !Number.isFinite(value));
   if (notFinite !== undefined) {

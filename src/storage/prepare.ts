@@ -32,7 +32,7 @@ export interface Prepared {
 export async function prepareCheckpoint(input: NewCheckpoint, options: PrepareOptions): Promise<Prepared> {
   const { id, runId, now } = options;
   const { parts, chunks } = await stageParts(input.parts, options);
-  const createdAt = new Date(now).toISOString();
+  const createdAt = new Date(input.was?.createdAt ?? now).toISOString();
   const manifest = manifestPart(input, { id, runId, createdAt }, parts);
   if (manifest !== null) {
     const first = await stageParts([manifest.part], { ...options, onCopied: undefined });

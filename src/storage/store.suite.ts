@@ -228,6 +228,34 @@ const naming: StoreCase[] = [
     },
   },
   {
+    name: 'takes one that was away back to its place in the run, or to the end where that is taken',
+    run: async (home) => {
+      const { store, runId, writer } = await openRun(home);
+      const first = (await writer.save(testCheckpoint(1))).checkpoint;
+      await writer.save(testCheckpoint(2));
+      await store.remove([first.id], { force: true });
+      const was = { sequence: first.sequence, createdAt: '2020-01-02T03:04:05.000Z' };
+      const back = (await writer.save(testCheckpoint(1, { was }))).checkpoint;
+      same([back.sequence, back.createdAt], [was.sequence, was.createdAt]);
+      await sameContent(store, back.id, testCheckpoint(1).parts);
+      const names = async (): Promise<string[]> =>
+        (await store.list({ runId })).items.map(({ name }) => name);
+      same(await names(), ['step-000002', 'step-000001']);
+      await writer.save(testCheckpoint(3, { was }));
+      const { checkpoint } = await writer.save(testCheckpoint(4));
+      same(await names(), ['step-000004', 'step-000003', 'step-000002', 'step-000001']);
+      same(checkpoint.sequence, 4);
+      const wrong = [
+        { ...was, sequence: 0 },
+        { ...was, sequence: 1.5 },
+        { ...was, createdAt: 'yesterday' },
+      ];
+      for (const was of wrong) {
+        await refuses('CHECKPOINT_INVALID', () => writer.save(testCheckpoint(9, { was })));
+      }
+    },
+  },
+  {
     name: 'changes tags, note, pin, metadata, expiry and name; the name also inside',
     run: async (home) => {
       const { backend, store, writer } = await openRun(home, { ...SMALL, now: () => 1_000_000 });
