@@ -1,4 +1,4 @@
-/** Greedy decoding: tokens per second of the prompt and of the answer. */
+/** Decoding: tokens per second of the prompt, of one answer, and of several answers that are drawn side by side. */
 import {
   DEFAULT_GENERATE,
   Generator,
@@ -16,19 +16,23 @@ import { median, timed } from './timing.ts';
 
 const PROMPT = 128;
 const ANSWER = 32;
+const SEVERAL = 8;
 
 interface GenerateResult {
   model: string;
   prefillPerSecond: number;
   decodePerSecond: number;
+  /** Of all answers together. */
+  severalPerSecond: number;
 }
 
 async function timeModel(name: string, model: BaseModel, rounds: number): Promise<GenerateResult> {
-  const generator = await Generator.create(model, null, PROMPT + ANSWER);
+  const generator = await Generator.create(model, null, PROMPT + ANSWER, SEVERAL);
   const next = randomBits(3);
   const prompt = Array.from({ length: PROMPT }, () => next() % model.config.vocabSize);
   const prefill: number[] = [];
   const decode: number[] = [];
+  const several: number[] = [];
   for (let round = 0; round <= rounds; round++) {
     const first = await timed(() => generator.logits(prompt));
     const answer = generator.generate(prompt, { ...DEFAULT_GENERATE, maxTokens: ANSWER });
@@ -38,14 +42,36 @@ async function timeModel(name: string, model: BaseModel, rounds: number): Promis
     const rest = await timed(async () => {
       while (!(await answer.next()).done) tokens += 1;
     });
+    let drawn = 0;
+    let prefilled = 0;
+    const draws = Array.from({ length: SEVERAL }, (_, seed) => ({
+      seed,
+      wanted: () => {
+        // The first token of each comes with the prompt.
+        if (drawn++ === 0) prefilled = performance.now();
+        return true;
+      },
+    }));
+    await generator.generateSeveral(
+      prompt,
+      { ...DEFAULT_GENERATE, maxTokens: ANSWER, temperature: 1 },
+      draws,
+    );
+    const together = performance.now() - prefilled;
     // The first round compiles on some drivers.
     if (round === 0) continue;
     prefill.push((PROMPT / first) * 1000);
     decode.push((tokens / rest) * 1000);
+    several.push(((drawn - SEVERAL) / together) * 1000);
   }
   generator.dispose();
   model.dispose();
-  return { model: name, prefillPerSecond: median(prefill), decodePerSecond: median(decode) };
+  return {
+    model: name,
+    prefillPerSecond: median(prefill),
+    decodePerSecond: median(decode),
+    severalPerSecond: median(several),
+  };
 }
 
 /** Times a model of SmolLM2's shape with 4 layers, and the embedded one. */
@@ -58,11 +84,12 @@ export async function generatePart({ device, quick, print }: Context): Promise<G
   });
   const results = [await timeModel('the embedded model', embedded, rounds)];
   results.push(await timeModel('SmolLM2 shape, 4 layers', await loadRandom(device, smolConfig(4)), rounds));
-  const rows = results.map(({ model, prefillPerSecond, decodePerSecond }) => [
+  const rows = results.map(({ model, prefillPerSecond, decodePerSecond, severalPerSecond }) => [
     model,
     fixed(prefillPerSecond, 0),
     fixed(decodePerSecond),
+    fixed(severalPerSecond),
   ]);
-  print(table([`tokens/s, greedy, prompt of ${PROMPT}`, 'prompt', 'answer'], rows));
+  print(table([`tokens/s, prompt of ${PROMPT}`, 'prompt', 'one answer', `${SEVERAL} answers`], rows));
   return results;
 }

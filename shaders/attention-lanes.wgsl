@@ -15,7 +15,7 @@ struct Params {
   head4: u32,       // vec4s in a head
   lse_stride: u32,  // floats in a row of lse
   window: u32,      // keys a query sees at most, its own included
-  cached: u32,      // 1: k and v are caches, and the queries follow batch.key_offset rows of one sequence
+  cached: u32,      // 1: k and v are caches, and query row t sits at their row batch.key_offset + t
   scale: f32,
 }
 
@@ -35,9 +35,8 @@ fn query(row: u32, kv: u32) -> Query {
   let token = row / params.group;
   let head = kv * params.group + row - token * params.group;
   let key = token + params.cached * batch.key_offset;
-  let start = select(seg_start[token], 0u, params.cached == 1u);
   let at = (token * params.group * params.kv_heads + head) * params.head4;
-  return Query(at, token * params.lse_stride + head, lowest_key(start, key, params.window), key);
+  return Query(at, token * params.lse_stride + head, lowest_key(seg_start[token], key, params.window), key);
 }
 
 fn load_k(at: vec4u) -> mat4x4f {

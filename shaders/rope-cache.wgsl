@@ -1,4 +1,4 @@
-// Rotary position embedding into a key cache: as rope.wgsl forward, but row t goes to row batch.key_offset + t of `cache`.
+// Rotary position embedding into a key cache: as rope.wgsl forward, but row t goes to row cache_rows[t] of `cache`.
 // CPU twin: src/engine/reference/rope.ts; test: src/engine/ops/rope.test.ts.
 //#include lib/batch
 //#include lib/flat
@@ -15,7 +15,8 @@ struct Params {
 @group(0) @binding(2) var<storage, read> x: array<vec2f>;             // [tokens, heads * headDim]
 @group(0) @binding(3) var<storage, read> positions: array<u32>;       // [tokens]
 @group(0) @binding(4) var<storage, read> cos_sin: array<vec2f>;       // [positions, headDim]: cos, then sin
-@group(0) @binding(5) var<storage, read_write> cache: array<vec2f>;   // [maxLen, heads * headDim]
+@group(0) @binding(5) var<storage, read> cache_rows: array<u32>;      // [tokens]
+@group(0) @binding(6) var<storage, read_write> cache: array<vec2f>;   // [texts * maxLen, heads * headDim]
 
 @compute @workgroup_size(WG)
 fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
@@ -32,7 +33,8 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
   let first = head_row * params.half2 * 2u + column;
   let x1 = x[first];
   let x2 = x[first + params.half2];
-  let at = batch.key_offset * params.heads * params.half2 * 2u + first;
+  let width = params.heads * params.half2 * 2u;
+  let at = cache_rows[token] * width + first - token * width;
   cache[at] = x1 * c - x2 * s;
   cache[at + params.half2] = x2 * c + x1 * s;
 }

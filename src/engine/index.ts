@@ -56,5 +56,6 @@ export {
   type ScheduleName,
   type StepMetrics,
 } from './train/types.ts';
-export { Generator, type AdapterSource } from './generate/generator.ts';
+export { Generator, type Draw } from './generate/generator.ts';
+export type { AdapterSource } from './generate/decoder.ts';
 export type { Choice } from './generate/choose.ts';

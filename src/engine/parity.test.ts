@@ -16,6 +16,7 @@ const folder = new URL('../../e2e/fixtures/parity/', import.meta.url).pathname;
 function expectParity(figures: ParityFigures): void {
   expect(figures.logitsMaxAbs, 'logits').toBeLessThan(1e-3);
   expect(figures.greedyEqual, 'greedy answer').toBe(true);
+  expect(figures.severalEqual, 'answers side by side').toBe(true);
   expect(figures.lossRelative, 'loss').toBeLessThan(1e-5);
   expect(figures.gradientRelativeL2, 'gradients').toBeLessThan(1e-4);
   expect(figures.lossesRelative, 'losses of ten steps').toBeLessThan(1e-4);

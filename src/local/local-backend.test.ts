@@ -234,7 +234,7 @@ describe('sampling', () => {
   const prompt = [1, 315, 202, 361, 307, 1301, 14, 21, 34, 2, 202];
   const params = { maxTokens: 8, seed: 7, temperature: 1 };
 
-  test('a sampler answers with its snapshot until it is told to switch', async () => {
+  test('a sampler answers with its snapshot until it is told to switch; a stream has the same samples', async () => {
     const client = await fresh();
     const sampler = await client.saveWeightsAndGetSamplingClient({ name: 'start' });
     const draw = async (): Promise<number[][]> =>
@@ -255,11 +255,22 @@ describe('sampling', () => {
       code: 'CHECKPOINT_NOT_FOUND',
     });
     expect(sampler.snapshot).toBe(later.path);
-    const streamed: number[] = [];
-    for await (const event of sampler.sampleStream(prompt, { samplingParams: params }))
-      if ('token' in event) streamed.push(event.token);
-    const whole = await sampler.sample(prompt, { samplingParams: params });
-    expect(streamed).toEqual(whole.sequences[0]?.tokens);
+    // A stream draws one after the other, `sample` draws them side by side.
+    const wanted = { numSamples: 5, samplingParams: { ...params, maxTokens: 12, stop: [' the', '.'] } };
+    const streamed = Array.from({ length: 5 }, () => ({
+      stopReason: 'length',
+      tokens: [] as number[],
+      logprobs: [] as number[],
+    }));
+    for await (const event of sampler.sampleStream(prompt, wanted)) {
+      const sequence = streamed[event.sample];
+      if ('token' in event) {
+        sequence?.tokens.push(event.token);
+        sequence?.logprobs.push(event.logprob ?? NaN);
+      } else if (sequence) sequence.stopReason = event.stopReason;
+    }
+    expect(streamed).toEqual((await sampler.sample(prompt, wanted)).sequences);
+    expect(new Set(streamed.map(({ tokens }) => tokens.length)).size).toBeGreaterThan(1);
     await sampler.close();
     await client.dispose();
   });

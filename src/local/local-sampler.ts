@@ -5,9 +5,10 @@ import { ClientClosedError } from '../api/own-errors.ts';
 import type { ParsedCheckpointPath } from '../api/paths.ts';
 import type { ApiTokenizer, SampledSequence, SampleResponse } from '../api/types.ts';
 import { createStreamDecoder } from '../data/stream-decoder.ts';
-import type { GenerateOptions } from '../engine/index.ts';
+import type { Draw } from '../engine/index.ts';
 import type { Adapter } from '../formats/adapter.ts';
 import { philox4x32 } from '../philox.ts';
+import type { OpenBase } from './bases.ts';
 import type { LocalShared } from './host.ts';
 import { mapped } from './map-error.ts';
 import type { SamplerEngine } from './sampler-engine.ts';
@@ -81,15 +82,23 @@ export class LocalSampler implements BackendSampler {
       : undefined;
     const topkPromptLogprobs =
       request.topkPromptLogprobs > 0 ? await this.#top(prompt, request.topkPromptLogprobs) : undefined;
-    const sequences: SampledSequence[] = [];
-    for (let i = 0; i < request.numSamples; i++) {
-      const sequence: SampledSequence = { stopReason: 'length', tokens: [], logprobs: [] };
-      sequence.stopReason = await this.#draw(request, prompt, i, (token, logprob) => {
-        sequence.tokens.push(token);
-        sequence.logprobs?.push(logprob);
-      });
-      sequences.push(sequence);
-    }
+    const drawn = Array.from(
+      { length: request.numSamples },
+      (): SampledSequence & { logprobs: number[] } => ({
+        stopReason: 'length',
+        tokens: [],
+        logprobs: [],
+      }),
+    );
+    const stopped = await this.#draw(
+      request,
+      prompt,
+      drawn.map(({ tokens, logprobs }) => (token, logprob) => {
+        tokens.push(token);
+        logprobs.push(logprob);
+      }),
+    );
+    const sequences = drawn.map((sequence, i) => ({ ...sequence, stopReason: stopped[i] ?? 'length' }));
     return {
       sequences,
       promptCacheHitTokens: 0,
@@ -116,49 +125,41 @@ export class LocalSampler implements BackendSampler {
     });
   }
 
-  /** Draws one sample and tells each token. Tokens that end it are part of it, as in the other services. */
+  /**
+   * Draws a sample for each of `tells`, side by side, and tells each token; `first` is the number of the first among the
+   * request's samples. Tokens that end a sample are part of it, as in the other services.
+   */
   async #draw(
     { params }: SampleRequest,
     prompt: readonly number[],
-    index: number,
-    tell: (token: number, logprob: number) => void,
-    signal?: AbortSignal,
-  ): Promise<'stop' | 'length'> {
+    tells: readonly ((token: number, logprob: number) => void)[],
+    { first = 0, signal }: { first?: number; signal?: AbortSignal | undefined } = {},
+  ): Promise<('stop' | 'length')[]> {
     const { model } = this.#engine.base;
     const random = params.seed ?? Math.floor(Math.random() * 2 ** 48);
     const left = model.config.maxPositions - prompt.length;
-    const options: Omit<GenerateOptions, 'stopIds' | 'adapterScale'> = {
+    const options = {
       maxTokens: Math.min(params.maxTokens ?? left, left),
       temperature: params.temperature,
       topK: Math.max(0, params.topK),
       topP: params.topP,
-      seed: sampleSeed(random, index),
     };
-    const ends = new Set([
-      ...model.stopIds,
-      ...(params.stop !== null && 'tokens' in params.stop ? params.stop.tokens : []),
-    ]);
-    const texts = params.stop !== null && 'strings' in params.stop ? params.stop.strings : [];
-    const decoder = createStreamDecoder(model.tokenizer, { skipSpecialTokens: false });
-    const longest = texts.reduce((most, text) => Math.max(most, text.length), 0);
-    let tail = '';
-    let stopped = false;
-    await this.#engine.draw(
-      prompt,
-      options,
-      ({ id, logprob }) => {
-        tell(id, logprob);
-        stopped = ends.has(id);
-        if (texts.length > 0) {
-          tail += decoder.push(id);
-          stopped ||= texts.some((text) => tail.includes(text));
-          tail = tail.slice(-longest);
-        }
-        return !stopped;
-      },
-      signal,
-    );
-    return stopped ? 'stop' : 'length';
+    const ends = endsOf(params, model);
+    const stopped = tells.map(() => false);
+    const draws = tells.map((tell, i): Draw => {
+      const isEnd = ends();
+      return {
+        seed: sampleSeed(random, first + i),
+        wanted: ({ id, logprob }) => {
+          tell(id, logprob);
+          const end = isEnd(id);
+          stopped[i] = end;
+          return !end;
+        },
+      };
+    });
+    await this.#engine.draw(prompt, options, draws, signal);
+    return stopped.map((end) => (end ? 'stop' : 'length'));
   }
 
   /** Likeliest tokens at each position but the first, most likely first. */
@@ -184,7 +185,7 @@ export class LocalSampler implements BackendSampler {
         const tell = (token: number, logprob: number): void => {
           push({ sample, token, logprob });
         };
-        const stopReason = await this.#draw(request, prompt, sample, tell, signal);
+        const [stopReason = 'length'] = await this.#draw(request, prompt, [tell], { first: sample, signal });
         if (signal?.aborted === true) return;
         push({ sample, stopReason });
       }
@@ -233,6 +234,27 @@ export class LocalSampler implements BackendSampler {
     this.#tail = done.catch(() => undefined);
     return done;
   }
+}
+
+/** Makes, for each sample, what says whether a token ends it: by its id, or by a text that it completes. */
+function endsOf(
+  { stop }: SampleRequest['params'],
+  { stopIds, tokenizer }: OpenBase['model'],
+): () => (id: number) => boolean {
+  const ends = new Set([...stopIds, ...(stop !== null && 'tokens' in stop ? stop.tokens : [])]);
+  const texts = stop !== null && 'strings' in stop ? stop.strings : [];
+  if (texts.length === 0) return () => (id) => ends.has(id);
+  const longest = texts.reduce((most, text) => Math.max(most, text.length), 0);
+  return () => {
+    const decoder = createStreamDecoder(tokenizer, { skipSpecialTokens: false });
+    let tail = '';
+    return (id) => {
+      tail += decoder.push(id);
+      const found = ends.has(id) || texts.some((text) => tail.includes(text));
+      tail = tail.slice(-longest);
+      return found;
+    };
+  };
 }
 
 function likeliest(logits: Float32Array, k: number): [number, number][] {

@@ -4,19 +4,23 @@ import {
   promptLogprobs,
   targetNames,
   TrainingSession,
-  type Choice,
+  type Draw,
   type GenerateOptions,
 } from '../engine/index.ts';
 import type { Adapter, LoraSettings } from '../formats/adapter.ts';
 import type { OpenBase } from './bases.ts';
 
 const SMALLEST = 256;
+/** Samples that are drawn side by side at most. */
+const MOST_AT_ONCE = 16;
 
 export class SamplerEngine {
   readonly base: OpenBase;
   readonly settings: LoraSettings;
   #session: TrainingSession;
   #generator: Generator | null = null;
+  /** How many texts at once the generator was asked for; it may have room for fewer. */
+  #atOnce = 1;
   /** 0 answers as the base model. */
   #scale: 0 | 1;
   #tensors: Adapter['tensors'] | null;
@@ -72,39 +76,45 @@ export class SamplerEngine {
   /** The likeliest `k` tokens after each prompt token. */
   topLogits(prompt: readonly number[], each: (logits: Float32Array) => void): Promise<void> {
     return this.#exclusive(async () => {
-      const generator = await this.#decoder(prompt.length);
+      const generator = await this.#decoder(prompt.length, 1);
       for await (const logits of generator.promptLogits(prompt, this.#scale)) each(logits);
     });
   }
 
-  /** Draws tokens until `wanted` says no, the signal says no, or `maxTokens`. */
+  /** Draws answers side by side, each until its `wanted` says no, the signal says no, or `maxTokens`. */
   draw(
     prompt: readonly number[],
-    options: Omit<GenerateOptions, 'stopIds' | 'adapterScale'>,
-    wanted: (choice: Choice) => boolean,
+    options: Omit<GenerateOptions, 'stopIds' | 'adapterScale' | 'seed'>,
+    draws: readonly Draw[],
     signal?: AbortSignal,
   ): Promise<void> {
     return this.#exclusive(async () => {
-      const generator = await this.#decoder(prompt.length + options.maxTokens);
+      const generator = await this.#decoder(prompt.length + options.maxTokens, draws.length);
       const all = { ...options, stopIds: [], adapterScale: this.#scale };
       if (!this.#cacheIsCurrent) generator.forgetPrompt();
       this.#cacheIsCurrent = true;
-      for await (const choice of generator.generate(prompt, all, signal, true)) if (!wanted(choice)) return;
+      await generator.generateSeveral(prompt, all, draws, signal, true);
     });
   }
 
-  async #decoder(length: number): Promise<Generator> {
+  async #decoder(length: number, texts: number): Promise<Generator> {
     const { maxPositions } = this.base.model.config;
-    if (this.#generator !== null && this.#generator.maxLength >= Math.min(length, maxPositions))
-      return this.#generator;
-    this.#generator?.dispose();
-    this.#generator = null;
-    let capacity = SMALLEST;
+    const wanted = Math.min(texts, MOST_AT_ONCE);
+    const current = this.#generator;
+    if (current !== null && current.maxLength >= Math.min(length, maxPositions) && this.#atOnce >= wanted)
+      return current;
+    // It grows by doubling, and never shrinks: each new size is another set of plans.
+    let capacity = Math.max(SMALLEST, current?.maxLength ?? 0);
     while (capacity < length) capacity *= 2;
+    while (this.#atOnce < wanted) this.#atOnce *= 2;
+    current?.dispose();
+    this.#generator = null;
+    this.#cacheIsCurrent = false;
     this.#generator = await Generator.create(
       this.base.base,
       this.#session.state,
       Math.min(capacity, maxPositions),
+      this.#atOnce,
     );
     return this.#generator;
   }

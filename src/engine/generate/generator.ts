@@ -1,166 +1,53 @@
-/** Decoding with a key/value cache: the prompt in chunks, then a token at a time; streams tokens with their log-probabilities. */
+/** Decoding with a key/value cache: streams an answer's tokens with their log-probabilities, or draws several side by side. */
 import { StudioError } from '../../errors.ts';
-import { createBatchBuffer, writeBatch } from '../gpu/batch.ts';
 import { withErrorScopes } from '../gpu/errors.ts';
-import { PlanBuilder, externalTensor, externalWords, type TensorRef } from '../gpu/plan.ts';
-import type { Plan } from '../gpu/plan-run.ts';
-import { ReadbackRing } from '../gpu/readback.ts';
-import { pickWith } from '../gpu/tuning.ts';
 import type { BaseModel } from '../model/base-model.ts';
-import { decoderForward, finalRows } from '../model/graph.ts';
-import { gemmForward } from '../ops/gemm.ts';
-import { loraDown, type AdapterSlot } from '../ops/lora.ts';
 import type { GenerateOptions } from '../train/types.ts';
 import { chooseToken, logSumExp, type Choice } from './choose.ts';
+import { Decoder, type AdapterSource, type NextToken } from './decoder.ts';
 
-/** What a generator needs of an adapter: its slots, as they are while it trains. */
-export interface AdapterSource {
-  slot(path: string): AdapterSlot | null;
+/** One of several answers to a prompt. */
+export interface Draw {
+  seed: number;
+  /** Told each token; false ends this answer. */
+  wanted(choice: Choice): boolean;
 }
-
-/** Rows of the prompt that one submit takes. */
-const PREFILL_ROWS = 64;
-
-interface DecodePlan {
-  rows: number;
-  plan: Plan;
-  /** [1, vocabulary]: of the last row. */
-  logits: { buffer: GPUBuffer; offset: number };
-}
-
-type Field = 'ids' | 'positions' | 'segStart' | 'lastRow';
 
 export class Generator {
   readonly model: BaseModel;
   readonly maxLength: number;
-  readonly #batch: GPUBuffer;
-  readonly #inputs: ReadonlyMap<Field, GPUBuffer>;
-  readonly #caches: { k: TensorRef; v: TensorRef }[];
-  readonly #cacheBuffers: GPUBuffer[] = [];
-  readonly #ring: ReadbackRing;
-  #prefill: DecodePlan | undefined;
-  #step: DecodePlan | undefined;
+  readonly #decoder: Decoder;
   #busy = false;
-  /** The prompt whose keys and values lie in the cache, and the logits after it. */
-  #prompt: { ids: readonly number[]; adapterScale: number; logits: Float32Array } | null = null;
+  /** The prompt whose keys and values lie in the cache of so many texts, and the logits after it. */
+  #prompt: { ids: readonly number[]; adapterScale: number; logits: Float32Array; texts: number } | null =
+    null;
 
-  private constructor(model: BaseModel, maxLength: number) {
-    this.model = model;
-    this.maxLength = Math.min(maxLength, model.config.maxPositions);
-    const { pool, config } = model;
-    this.#batch = createBatchBuffer(pool.device);
-    const field = (name: Field, words: number): [Field, GPUBuffer] => [
-      name,
-      pool.create(`inputs ${name}`, words * 4),
-    ];
-    this.#inputs = new Map([
-      field('ids', PREFILL_ROWS),
-      field('positions', PREFILL_ROWS),
-      field('segStart', PREFILL_ROWS),
-      field('lastRow', 1),
-    ]);
-    const width = config.numKvHeads * config.headDim;
-    const cache = (name: string): TensorRef => {
-      const buffer = pool.create(`cache ${name}`, this.maxLength * width * 4);
-      this.#cacheBuffers.push(buffer);
-      return externalTensor(name, buffer, this.maxLength, width);
-    };
-    this.#caches = Array.from({ length: config.numLayers }, (_, index) => ({
-      k: cache(`k ${index}`),
-      v: cache(`v ${index}`),
-    }));
-    this.#ring = new ReadbackRing(pool, config.vocabSize * 4, 1);
+  private constructor(decoder: Decoder) {
+    this.model = decoder.model;
+    this.maxLength = decoder.maxLength;
+    this.#decoder = decoder;
   }
 
-  /** Builds the plans for texts of up to `maxLength` tokens; `adapter` null generates with the base model alone. */
-  static async create(
+  /**
+   * Builds the plans for texts of up to `maxLength` tokens; `adapter` null generates with the base model alone. `texts` is
+   * how many are drawn side by side; fewer where their caches would not fit.
+   */
+  static create(
     model: BaseModel,
     adapter: AdapterSource | null,
     maxLength: number,
+    texts = 1,
   ): Promise<Generator> {
-    const generator = new Generator(model, maxLength);
-    try {
-      return await withErrorScopes(model.device, 'generating text', async () => {
-        generator.#prefill = await generator.#build(adapter, PREFILL_ROWS);
-        generator.#step = await generator.#build(adapter, 1);
-        return generator;
-      });
-    } catch (error) {
-      generator.dispose();
-      throw error;
-    }
+    return withErrorScopes(
+      model.device,
+      'generating text',
+      async () => new Generator(await Decoder.create(model, adapter, { maxLength, texts })),
+    );
   }
 
-  async #build(adapter: AdapterSource | null, rows: number): Promise<DecodePlan> {
-    const { model } = this;
-    const { config, weights } = model;
-    const plan = new PlanBuilder(model.pool, model.kernels, this.#batch);
-    const words = (field: Field, count: number): TensorRef =>
-      externalWords(field, this.#buffer(field), count);
-    const tokens = {
-      rows,
-      ids: words('ids', rows),
-      positions: words('positions', rows),
-      segStart: words('segStart', rows),
-      segEnd: words('segStart', rows),
-    };
-    const pick = pickWith(model.tuning);
-    const slot = (path: string): AdapterSlot | null => adapter?.slot(path) ?? null;
-    const graph = {
-      plan,
-      pick,
-      slot,
-      training: false,
-      config,
-      weights,
-      tokens,
-      ropeTable: model.ropeTable,
-      caches: this.#caches,
-    };
-    const { x } = decoderForward(graph);
-    const { normed } = finalRows(graph, x, words('lastRow', 1), 1);
-    const headSlot = slot('lm_head');
-    const lora = headSlot
-      ? { slot: headSlot, z: loraDown(plan, normed.y, headSlot, { training: false, headRows: true }) }
-      : null;
-    const logits = plan.keep(plan.tensor('logits', 1, config.vocabSize));
-    const variant = pick('forward', 1, weights.head.in, weights.head.out);
-    gemmForward(plan, { x: normed.y, weight: weights.head, lora }, logits, { variant, headRows: true });
-    const built = await plan.build(rows === 1 ? 'decode' : 'prefill');
-    return { rows, plan: built, logits: built.locate(logits) };
-  }
-
-  #buffer(field: Field): GPUBuffer {
-    const buffer = this.#inputs.get(field);
-    if (!buffer) throw new Error(`No input ${field}.`);
-    return buffer;
-  }
-
-  /** Feeds tokens behind the first `past` ones and returns the logits after the last. */
-  async #feed(ids: readonly number[], past: number, adapterScale: number): Promise<Float32Array> {
-    const { device } = this.model;
-    const slot = await this.#ring.acquire();
-    let logits: Promise<ArrayBuffer> | undefined;
-    for (let from = 0; from < ids.length;) {
-      const target = ids.length - from === 1 ? this.#step : this.#prefill;
-      if (!target) throw new Error('The generator is not built.');
-      const chunk = ids.slice(from, from + target.rows);
-      const keyOffset = past + from;
-      writeBatch(device, this.#batch, { tokens: chunk.length, headRows: 1, keyOffset, adapterScale });
-      device.queue.writeBuffer(this.#buffer('ids'), 0, Uint32Array.from(chunk));
-      device.queue.writeBuffer(
-        this.#buffer('positions'),
-        0,
-        Uint32Array.from(chunk, (_, index) => keyOffset + index),
-      );
-      device.queue.writeBuffer(this.#buffer('lastRow'), 0, Uint32Array.of(chunk.length - 1));
-      target.plan.run(this.model.pace);
-      from += chunk.length;
-      if (from === ids.length)
-        logits = slot.read(target.logits.buffer, target.logits.offset, this.model.config.vocabSize * 4);
-    }
-    if (!logits) throw new Error('Nothing was fed.');
-    return new Float32Array(await logits);
+  /** Answers that are drawn side by side; more are drawn in turns. */
+  get texts(): number {
+    return this.#decoder.texts;
   }
 
   /** Logits after a prompt; those of the prompt before where it is the same and `keep` says that the weights are too. */
@@ -173,9 +60,16 @@ export class Generator {
       held.ids.every((id, i) => id === ids[i]);
     if (keep && same) return held.logits;
     this.#prompt = null;
-    const logits = await this.#feed(ids, 0, adapterScale);
-    if (keep) this.#prompt = { ids: [...ids], adapterScale, logits };
+    const logits = await this.#decoder.feed(ids, 0, adapterScale);
+    if (keep) this.#prompt = { ids: [...ids], adapterScale, logits, texts: 1 };
     return logits;
+  }
+
+  /** Lets the first `texts` texts begin with the prompt that was fed last. */
+  #spreadPrompt(length: number, texts: number): void {
+    if ((this.#prompt?.texts ?? 1) >= texts) return;
+    this.#decoder.spread(length, texts);
+    if (this.#prompt) this.#prompt.texts = texts;
   }
 
   /** Logits after the last of these tokens, [vocabulary]. */
@@ -183,7 +77,7 @@ export class Generator {
     this.#checkPrompt(ids);
     return this.#exclusive(() => {
       this.#prompt = null;
-      return this.#feed(ids, 0, adapterScale);
+      return this.#decoder.feed(ids, 0, adapterScale);
     });
   }
 
@@ -197,7 +91,7 @@ export class Generator {
     try {
       this.#prompt = null;
       for (let index = 0; index < ids.length; index++) {
-        yield await this.#feed(ids.slice(index, index + 1), index, adapterScale);
+        yield await this.#decoder.feed(ids.slice(index, index + 1), index, adapterScale);
       }
     } finally {
       this.#busy = false;
@@ -236,10 +130,61 @@ export class Generator {
         yield choice;
         const past = prompt.length + index;
         if (index + 1 >= options.maxTokens || past + 1 > this.maxLength) return;
-        logits = await this.#feed([choice.id], past, options.adapterScale);
+        logits = await this.#decoder.feed([choice.id], past, options.adapterScale);
       }
     } finally {
       this.#busy = false;
+    }
+  }
+
+  /**
+   * Draws several answers to one prompt, `texts` of them side by side: each has the tokens and log-probabilities, to the
+   * bit, that `generate` gives for its seed. Ends when all have ended, or after a token when the signal says so.
+   */
+  async generateSeveral(
+    prompt: readonly number[],
+    options: Omit<GenerateOptions, 'seed'>,
+    draws: readonly Draw[],
+    signal?: AbortSignal,
+    keepPrompt = false,
+  ): Promise<void> {
+    this.#checkPrompt(prompt);
+    await this.#exclusive(async () => {
+      for (let first = 0; first < draws.length; first += this.texts) {
+        const group = draws.slice(first, first + this.texts);
+        // Between two groups the prompt is still in the cache: decoding writes behind it.
+        const logits = await this.#afterPrompt(
+          prompt,
+          options.adapterScale,
+          keepPrompt || draws.length > this.texts,
+        );
+        await this.#drawGroup(prompt, options, group, logits, signal);
+      }
+      if (!keepPrompt) this.#prompt = null;
+    });
+  }
+
+  async #drawGroup(
+    prompt: readonly number[],
+    options: Omit<GenerateOptions, 'seed'>,
+    draws: readonly Draw[],
+    afterPrompt: Float32Array,
+    signal: AbortSignal | undefined,
+  ): Promise<void> {
+    const stops = new Set(options.stopIds);
+    let going = draws.map((draw, text) => ({ draw, text, logits: afterPrompt }));
+    this.#spreadPrompt(prompt.length, draws.length);
+    for (let index = 0; index < options.maxTokens && going.length > 0; index++) {
+      const past = prompt.length + index;
+      const next: (NextToken & { draw: Draw })[] = [];
+      for (const { draw, text, logits } of going) {
+        const choice = chooseToken(logits, { ...options, seed: draw.seed }, index);
+        if (stops.has(choice.id) || signal?.aborted) continue;
+        if (draw.wanted(choice)) next.push({ draw, text, id: choice.id, past });
+      }
+      if (next.length === 0 || index + 1 >= options.maxTokens || past + 1 > this.maxLength) return;
+      const rows = await this.#decoder.feedNext(next, options.adapterScale);
+      going = next.map(({ draw, text }, row) => ({ draw, text, logits: rows[row] ?? afterPrompt }));
     }
   }
 
@@ -276,7 +221,7 @@ export class Generator {
     }
   }
 
-  /** The cache holds one text at a time. */
+  /** The cache holds the texts of one call at a time. */
   #claim(): void {
     if (this.#busy) throw new Error('This generator is already generating.');
     this.#busy = true;
@@ -284,11 +229,6 @@ export class Generator {
 
   /** Frees everything but the model and the adapter. */
   dispose(): void {
-    const { pool } = this.model;
-    this.#prefill?.plan.dispose();
-    this.#step?.plan.dispose();
-    this.#ring.dispose();
-    for (const buffer of [...this.#inputs.values(), ...this.#cacheBuffers]) pool.destroy(buffer);
-    this.#batch.destroy();
+    this.#decoder.dispose();
   }
 }

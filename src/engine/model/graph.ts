@@ -1,6 +1,6 @@
 /** Records the decoder's forward pass into a plan: one description for every family. */
 import { gatherRows } from '../ops/head.ts';
-import { attention } from '../ops/attention.ts';
+import { attention, attentionDecode } from '../ops/attention.ts';
 import { copyColumns } from '../ops/columns.ts';
 import { embedding } from '../ops/embedding.ts';
 import { gelu } from '../ops/gelu.ts';
@@ -33,8 +33,17 @@ export interface Graph extends LinearContext {
   tokens: TokenInputs;
   /** [positions, headDim] of cosines and sines; null for learned positions. */
   ropeTable: TensorRef | null;
-  /** Key and value caches per layer when generating; null when training. */
-  caches: readonly { k: TensorRef; v: TensorRef }[] | null;
+  /** What generating keeps; null when training. */
+  cache: DecodeCache | null;
+}
+
+/** Keys and values of texts that are being decoded, `maxLen` rows of the caches each. */
+export interface DecodeCache {
+  layers: readonly { k: TensorRef; v: TensorRef }[];
+  /** Words per token: the cache row that it takes. `segStart` is the first row of its text. */
+  rows: TensorRef;
+  /** Each token is the next one of another text; otherwise all are a piece of one, at `batch.keyOffset`. */
+  sideBySide: boolean;
 }
 
 /** A normalised tensor with what its backward pass needs. */
@@ -174,23 +183,23 @@ export function attentionOptions(config: ModelConfig): {
 }
 
 function attend(graph: Graph, index: number, { q, k, v }: Heads): { out: TensorRef; lse: TensorRef } {
-  const { plan, config, tokens, ropeTable, caches } = graph;
+  const { plan, config, tokens, ropeTable, cache } = graph;
   const { numHeads, numKvHeads, headDim } = config;
-  const cache = caches?.[index];
+  const kept = cache?.layers[index];
   if (ropeTable) {
     rope(plan, q, tokens.positions, ropeTable, { heads: numHeads, headDim, backward: false });
-    const out = cache ? { out: cache.k } : {};
+    const out = kept && cache ? { out: { cache: kept.k, rows: cache.rows } } : {};
     rope(plan, k, tokens.positions, ropeTable, { heads: numKvHeads, headDim, backward: false, ...out });
-  } else if (cache) {
-    appendToCache(plan, k, cache.k);
+  } else if (kept && cache) {
+    appendToCache(plan, k, cache.rows, kept.k);
   }
-  if (cache) appendToCache(plan, v, cache.v);
-  const keys = cache ? cache.k : k;
-  const values = cache ? cache.v : v;
-  return attention(plan, q, keys, values, tokens.segStart, {
-    ...attentionOptions(config),
-    cached: cache !== undefined,
-  });
+  const options = attentionOptions(config);
+  const { segStart } = tokens;
+  if (!kept || !cache) return attention(plan, q, k, v, segStart, options);
+  appendToCache(plan, v, cache.rows, kept.v);
+  if (cache.sideBySide)
+    return attentionDecode(plan, { q, k: kept.k, v: kept.v, segStart, cacheRows: cache.rows }, options);
+  return attention(plan, q, kept.k, kept.v, segStart, { ...options, cached: true });
 }
 
 /** Records the whole decoder up to the last hidden state. */

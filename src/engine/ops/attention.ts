@@ -18,7 +18,7 @@ export interface AttentionOptions {
   scale: number;
   /** Keys a token sees at most, its own included; null for all. */
   window: number | null;
-  /** k and v are caches `[maxLen, …]` of one sequence, and query row t sits at their row `batch.keyOffset + t`. */
+  /** k and v are caches `[texts * maxLen, …]`, and query row t sits at their row `batch.keyOffset + t`. */
   cached?: boolean;
   /** Load rows for each other in the subgroup; by default where that pays. Needs a device with subgroups. */
   subgroups?: boolean;
@@ -68,6 +68,37 @@ export function attention(
     params: { ...params, lse_stride: paddedCols(heads), cached: cached ? 1 : 0 },
     grid: shape.grid,
     flops: 2 * productFlops(q, k, cached),
+  });
+  return { out, lse };
+}
+
+/**
+ * Records attention of one token each of several texts: q `[tokens, heads * headDim]` over caches `[texts * maxLen, …]`,
+ * where token t sees rows `segStart[t]` to `cacheRows[t]`. Gives the bits of `attention` on a text alone.
+ */
+export function attentionDecode(
+  plan: PlanBuilder,
+  {
+    q,
+    k,
+    v,
+    segStart,
+    cacheRows,
+  }: Pick<AttentionInputs, 'q' | 'k' | 'v' | 'segStart'> & { cacheRows: TensorRef },
+  options: AttentionOptions,
+): { out: TensorRef; lse: TensorRef } {
+  const { heads } = options;
+  const params = sharedParams(options);
+  checkShapes('attentionDecode', q, k, v, options);
+  const out = plan.tensor('attention', q.rows, q.cols);
+  const lse = plan.tensor('attention lse', q.rows, heads);
+  const width = workgroup(q.rows * heads);
+  plan.dispatch({
+    kernel: { name: 'attention-decode', constants: { WG: width } },
+    bindings: { q, k, v, seg_start: segStart, cache_rows: cacheRows, out, lse },
+    params: { ...params, lse_stride: paddedCols(heads) },
+    grid: [Math.ceil((q.rows * heads) / width), 1, 1],
+    flops: 2 * productFlops(q, k, true),
   });
   return { out, lse };
 }

@@ -1,17 +1,30 @@
 import { expectClose, randomValues } from '../testing/compare.ts';
 import { gpuTest, useGpu } from '../testing/gpu.ts';
-import { appendToCache } from './cache.ts';
+import { appendToCache, spreadPrompt } from './cache.ts';
 
 useGpu();
 
-gpuTest('appendToCache puts the rows in use behind those that are there', async (bench) => {
-  const [bucket, used, cols, maxLen, keyOffset] = [5, 3, 20, 11, 7];
+gpuTest('appendToCache puts each row in use where it is told', async (bench) => {
+  const [bucket, used, cols, maxLen] = [5, 3, 20, 11];
+  const places = [7, 2, 10];
   const x = randomValues(1, bucket * cols);
   const before = randomValues(2, maxLen * cols);
   const cache = bench.matrix('cache', maxLen, cols, before);
-  appendToCache(bench.plan, bench.matrix('x', bucket, cols, x), cache);
-  const [got = []] = await bench.run([cache], { tokens: used, keyOffset });
+  const rows = bench.words('rows', Uint32Array.from([...places, 0, 0]));
+  appendToCache(bench.plan, bench.matrix('x', bucket, cols, x), rows, cache);
+  const [got = []] = await bench.run([cache], { tokens: used });
   const want = Float32Array.from(before);
-  want.set(x.subarray(0, used * cols), keyOffset * cols);
+  places.forEach((place, row) => want.set(x.subarray(row * cols, (row + 1) * cols), place * cols));
+  expectClose(got, want, { absolute: 0, relative: 0 });
+});
+
+gpuTest('spreadPrompt gives the rows of the first text to those behind it, and no others', async (bench) => {
+  const [texts, maxLen, cols, prompt, wanted] = [4, 5, 12, 3, 3];
+  const before = randomValues(3, texts * maxLen * cols);
+  const cache = bench.matrix('cache', texts * maxLen, cols, before);
+  spreadPrompt(bench.plan, cache, maxLen);
+  const [got = []] = await bench.run([cache], { tokens: prompt, headRows: wanted });
+  const want = Float32Array.from(before);
+  for (let text = 1; text < wanted; text++) want.set(before.subarray(0, prompt * cols), text * maxLen * cols);
   expectClose(got, want, { absolute: 0, relative: 0 });
 });

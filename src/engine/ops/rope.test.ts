@@ -47,12 +47,13 @@ gpuTest('rope leaves rows past the used ones alone', async (bench) => {
   expectClose(y.slice(8), x.slice(8), { absolute: 0, relative: 0 });
 });
 
-gpuTest('rope into a cache writes behind the rows that are there', async (bench) => {
-  const [rows, heads, headDim, maxLen, keyOffset] = [3, 2, 8, 9, 4];
+gpuTest('rope into a cache writes each row where it is told', async (bench) => {
+  const [rows, heads, headDim, maxLen] = [3, 2, 8, 9];
+  const places = [4, 8, 1];
   const cols = heads * headDim;
   const x = randomValues(4, rows * cols);
   const before = randomValues(5, maxLen * cols);
-  const positions = Uint32Array.from({ length: rows }, (_, i) => keyOffset + i);
+  const positions = Uint32Array.of(4, 2, 7);
   const table = ropeTable({ kind: 'default', theta: 10000 }, headDim, maxLen);
   const xRef = bench.matrix('x', rows, cols, x);
   const cache = bench.matrix('cache', maxLen, cols, before);
@@ -61,11 +62,17 @@ gpuTest('rope into a cache writes behind the rows that are there', async (bench)
     xRef,
     bench.words('positions', positions),
     bench.matrix('cosSin', maxLen, headDim, table),
-    { heads, headDim, backward: false, out: cache },
+    {
+      heads,
+      headDim,
+      backward: false,
+      out: { cache, rows: bench.words('rows', Uint32Array.from(places)) },
+    },
   );
-  const [got = [], untouched = []] = await bench.run([cache, xRef], { tokens: rows, keyOffset });
+  const [got = [], untouched = []] = await bench.run([cache, xRef], { tokens: rows });
   const want = Float64Array.from(before);
-  want.set(ropeReference(x, positions, table, heads, headDim, false), keyOffset * cols);
+  const turned = ropeReference(x, positions, table, heads, headDim, false);
+  places.forEach((place, row) => want.set(turned.slice(row * cols, (row + 1) * cols), place * cols));
   expectClose(got, want);
   expectClose(untouched, x, { absolute: 0, relative: 0 });
 });

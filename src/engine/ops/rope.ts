@@ -8,8 +8,8 @@ export interface RopeOptions {
   headDim: number;
   /** Turns back: the gradient of the forward rotation. */
   backward: boolean;
-  /** A key cache `[maxLen, heads * headDim]`: row t goes to its row `batch.keyOffset + t`, and x stays as it is. */
-  out?: TensorRef;
+  /** A key cache `[texts * maxLen, heads * headDim]`: row t goes to its row `rows[t]`, and x stays as it is. */
+  out?: { cache: TensorRef; rows: TensorRef };
 }
 
 /**
@@ -38,10 +38,10 @@ export function rope(
     return;
   }
   if (backward) throw new Error('rope: there is no backward pass into a cache.');
-  checkShape('rope', out, out.rows, x.cols);
+  checkShape('rope', out.cache, out.cache.rows, x.cols);
   plan.dispatch({
     kernel: { name: 'rope-cache' },
-    bindings: { x, positions, cos_sin: cosSin, cache: out },
+    bindings: { x, positions, cos_sin: cosSin, cache_rows: out.rows, cache: out.cache },
     params: { heads, half2 },
     grid,
   });

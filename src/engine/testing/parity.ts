@@ -8,6 +8,7 @@ import { memoryFileSet } from '../../formats/file-set.ts';
 import { readPeftFolder } from '../../formats/import-layout.ts';
 import { openSafetensors } from '../../formats/safetensors-read.ts';
 import type { TensorSource } from '../../formats/tensors.ts';
+import type { Choice } from '../generate/choose.ts';
 import { Generator } from '../generate/generator.ts';
 import { loadBaseModel } from '../model/base-model.ts';
 import { parseModelConfig } from '../model/config.ts';
@@ -47,6 +48,8 @@ export interface ParityFigures {
   gradNormsRelative: number;
   afterRelativeL2: number;
   greedyEqual: boolean;
+  /** Answers drawn side by side are those drawn one by one, to the bit. */
+  severalEqual: boolean;
   /** GPU bytes still live at the end. */
   leakedBytes: number;
 }
@@ -100,14 +103,16 @@ export async function measureParity(device: GPUDevice, files: ParityFiles): Prom
   return { ...figures, leakedBytes: base.pool.bytes };
 }
 
+type GenerationFigure = 'logitsMaxAbs' | 'greedyEqual' | 'severalEqual';
+
 /** Logits position by position through the key/value cache, and the greedy answer. */
 async function measureGeneration(
   session: TrainingSession,
   golden: Golden,
   wantLogits: Float32Array,
-): Promise<Pick<ParityFigures, 'logitsMaxAbs' | 'greedyEqual'>> {
+): Promise<Pick<ParityFigures, GenerationFigure>> {
   const { vocabSize } = session.model.config;
-  const generator = await Generator.create(session.model, session.state, 64);
+  const generator = await Generator.create(session.model, session.state, 64, 4);
   let logitsMaxAbs = 0;
   let row = 0;
   for (const { inputIds } of golden.sequences) {
@@ -122,11 +127,32 @@ async function measureGeneration(
   const answer: number[] = [];
   const options = { ...DEFAULT_GENERATE, maxTokens: golden.greedy.tokens.length };
   for await (const { id } of generator.generate(golden.greedy.prompt, options)) answer.push(id);
+  const severalEqual = await compareSeveral(generator, golden.greedy.prompt);
   generator.dispose();
-  return { logitsMaxAbs, greedyEqual: answer.join() === golden.greedy.tokens.join() };
+  return { logitsMaxAbs, greedyEqual: answer.join() === golden.greedy.tokens.join(), severalEqual };
 }
 
-type TrainingFigures = Omit<ParityFigures, 'logitsMaxAbs' | 'greedyEqual' | 'leakedBytes'>;
+/** Five warm answers, four at a time, which end after 1 to 9 tokens; and each of them alone. */
+async function compareSeveral(generator: Generator, prompt: readonly number[]): Promise<boolean> {
+  const options = { ...DEFAULT_GENERATE, temperature: 1.5, maxTokens: 9 };
+  const lengths = [9, 1, 4, 9, 6];
+  const several: Choice[][] = lengths.map(() => []);
+  const draws = several.map((answer, i) => ({
+    seed: i,
+    wanted: (choice: Choice) => answer.push(choice) < (lengths[i] ?? 0),
+  }));
+  await generator.generateSeveral(prompt, options, draws);
+  const alone: Choice[][] = [];
+  for (const [seed, length] of lengths.entries()) {
+    const answer: Choice[] = [];
+    for await (const choice of generator.generate(prompt, { ...options, seed }))
+      if (answer.push(choice) >= length) break;
+    alone.push(answer);
+  }
+  return JSON.stringify(several) === JSON.stringify(alone);
+}
+
+type TrainingFigures = Omit<ParityFigures, GenerationFigure | 'leakedBytes'>;
 
 /** Loss, gradients and ten AdamW steps on the sequences, packed; the goldens were computed one sequence at a time. */
 async function measureTraining(

@@ -41,7 +41,7 @@ function recordStep(
     weights: model.weights,
     tokens: inputs.tokens,
     ropeTable: model.ropeTable,
-    caches: null,
+    cache: null,
   };
   const { head } = inputs;
   const { x, tapes } = decoderForward(graph);
