@@ -45,18 +45,15 @@ async function timeModel(name: string, model: BaseModel, rounds: number): Promis
     let drawn = 0;
     let prefilled = 0;
     const draws = Array.from({ length: SEVERAL }, (_, seed) => ({
-      seed,
+      prompt,
+      options: { ...DEFAULT_GENERATE, maxTokens: ANSWER, temperature: 1, seed },
       wanted: () => {
         // The first token of each comes with the prompt.
         if (drawn++ === 0) prefilled = performance.now();
         return true;
       },
     }));
-    await generator.generateSeveral(
-      prompt,
-      { ...DEFAULT_GENERATE, maxTokens: ANSWER, temperature: 1 },
-      draws,
-    );
+    await generator.generateSeveral(draws, { adapterScale: 1 });
     const together = performance.now() - prefilled;
     // The first round compiles on some drivers.
     if (round === 0) continue;

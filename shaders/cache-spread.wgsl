@@ -1,4 +1,5 @@
-// Copies the first batch.tokens rows of a cache, a prompt, to the texts behind the first: batch.head_rows texts have it then.
+// Copies batch.tokens rows of a cache from row batch.key_offset on, the prompt of a text, to the texts behind it, until
+// batch.head_rows texts have it.
 // CPU twin: none, a plain copy; test: src/engine/ops/cache.test.ts.
 //#include lib/batch
 //#include lib/flat
@@ -22,6 +23,6 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
     return;
   }
   let text = item / prompt + 1u;
-  let source = item % prompt;
+  let source = batch.key_offset * params.cols4 + item % prompt;
   cache[text * params.max_len * params.cols4 + source] = cache[source];
 }

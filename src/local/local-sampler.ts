@@ -1,27 +1,14 @@
 /** Samples from one snapshot of weights on this machine, until `hotLoad` gives it another. */
 import type { Accepted, BackendSampler, SampleRequest, SamplerHandle, StreamEvent } from '../api/backend.ts';
-import { BadRequestError } from '../api/errors.ts';
 import { ClientClosedError } from '../api/own-errors.ts';
 import type { ParsedCheckpointPath } from '../api/paths.ts';
-import type { ApiTokenizer, SampledSequence, SampleResponse } from '../api/types.ts';
-import { createStreamDecoder } from '../data/stream-decoder.ts';
-import type { Draw } from '../engine/index.ts';
+import type { ApiTokenizer, SampleResponse } from '../api/types.ts';
 import type { Adapter } from '../formats/adapter.ts';
-import { philox4x32 } from '../philox.ts';
-import type { OpenBase } from './bases.ts';
 import type { LocalShared } from './host.ts';
-import { mapped } from './map-error.ts';
+import { mapError, mapped } from './map-error.ts';
+import { drawsOf, promptTokens, type DrawnSample } from './sample-draws.ts';
 import type { SamplerEngine } from './sampler-engine.ts';
 import { apiTokenizer } from './tokenizer.ts';
-
-/** Sets this use of the seed apart from the others. */
-const PURPOSE = 0x4d554c54;
-
-/** The seed of one of several samples: a stream of its own, from (seed, index). */
-export function sampleSeed(seed: number, index: number): number {
-  const [high, low] = philox4x32([index, 0, 0, PURPOSE], [seed % 2 ** 32, Math.floor(seed / 2 ** 32)]);
-  return (high >>> 11) * 2 ** 32 + (low >>> 0);
-}
 
 export interface LocalSamplerOptions {
   shared: LocalShared;
@@ -39,11 +26,15 @@ export interface LocalSamplerOptions {
   replace(engine: SamplerEngine, adapter: Adapter): Promise<SamplerEngine>;
 }
 
-function tokensOf(prompt: SampleRequest['prompt']): number[] {
-  return prompt.flatMap((chunk) => {
-    if (chunk.type === 'encoded_text') return [...chunk.tokens];
-    throw new BadRequestError({ message: `The model takes text alone, and the prompt has a ${chunk.type}.` });
-  });
+/** Samples of several requests that are drawn in one turn, at most; the others wait for the next. */
+const MOST_IN_TURN = 64;
+
+interface Waiting {
+  request: SampleRequest;
+  /** How many switches of weights were asked for before it. */
+  switches: number;
+  resolve: (response: SampleResponse) => void;
+  reject: (reason: unknown) => void;
 }
 
 export class LocalSampler implements BackendSampler {
@@ -55,6 +46,11 @@ export class LocalSampler implements BackendSampler {
   /** Jobs and switches of weights one behind the other; never rejects. */
   #tail: Promise<unknown> = Promise.resolve();
   #closed: Promise<void> | null = null;
+  /** Requests that are not begun, in their order. */
+  #waiting: Waiting[] = [];
+  /** Switches of weights that were asked for, and those that are over. */
+  #switchesAsked = 0;
+  #switchesDone = 0;
 
   constructor(options: LocalSamplerOptions) {
     this.#options = options;
@@ -69,97 +65,75 @@ export class LocalSampler implements BackendSampler {
   }
 
   sample(request: SampleRequest): Promise<Accepted<SampleResponse>> {
-    const result = this.#inTurn(() => this.#answer(request));
+    const result = new Promise<SampleResponse>((resolve, reject) => {
+      if (this.#closed === null)
+        this.#waiting.push({ request, switches: this.#switchesAsked, resolve, reject });
+      // Each request has a turn; the first takes those along that it can, and then theirs find nothing to do.
+      this.#inTurn(() => this.#answerWaiting()).catch(reject);
+    });
     result.catch(() => undefined);
     return Promise.resolve({ requestId: this.#options.shared.nextRequestId(), result });
   }
 
-  async #answer(request: SampleRequest): Promise<SampleResponse> {
-    const prompt = this.#checkedPrompt(request);
+  /** Draws what waits for the weights of now, side by side: the answers are those of one request after the other. */
+  async #answerWaiting(): Promise<void> {
+    if (this.#waiting.length === 0) return;
+    // What is asked for in the same breath comes along.
+    await new Promise((resolve) => setTimeout(resolve, 0));
+    const taken = this.#take();
+    const draws: DrawnSample['draw'][] = [];
+    for (const waiting of taken) {
+      try {
+        draws.push(...(await this.#begin(waiting)));
+      } catch (error) {
+        waiting.reject(mapError(error));
+      }
+    }
+    try {
+      await this.#engine.draw(draws);
+    } catch (error) {
+      // Of those that are answered already this changes nothing.
+      for (const { reject } of taken) reject(mapError(error));
+    }
+  }
+
+  /** The first requests that wait for the weights of now, as many as a turn takes. */
+  #take(): Waiting[] {
+    let samples = 0;
+    const end = this.#waiting.findIndex(({ request, switches }, i) => {
+      samples += request.numSamples;
+      return switches !== this.#switchesDone || (i > 0 && samples > MOST_IN_TURN);
+    });
+    return this.#waiting.splice(0, end < 0 ? this.#waiting.length : end);
+  }
+
+  /** Answers what a request asks of its prompt, and gives its draws: once the last has ended, so is the request. */
+  async #begin({ request, resolve }: Waiting): Promise<DrawnSample['draw'][]> {
+    const { model } = this.#engine.base;
+    const prompt = promptTokens(request, model);
     const snapshot = this.#snapshot;
     const promptLogprobs = request.promptLogprobs
       ? [null, ...(await this.#engine.logprobs(prompt))]
       : undefined;
     const topkPromptLogprobs =
       request.topkPromptLogprobs > 0 ? await this.#top(prompt, request.topkPromptLogprobs) : undefined;
-    const drawn = Array.from(
-      { length: request.numSamples },
-      (): SampledSequence & { logprobs: number[] } => ({
-        stopReason: 'length',
-        tokens: [],
-        logprobs: [],
-      }),
-    );
-    const stopped = await this.#draw(
-      request,
-      prompt,
-      drawn.map(({ tokens, logprobs }) => (token, logprob) => {
-        tokens.push(token);
-        logprobs.push(logprob);
-      }),
-    );
-    const sequences = drawn.map((sequence, i) => ({ ...sequence, stopReason: stopped[i] ?? 'length' }));
-    return {
-      sequences,
-      promptCacheHitTokens: 0,
-      ...(promptLogprobs === undefined ? {} : { promptLogprobs }),
-      ...(topkPromptLogprobs === undefined ? {} : { topkPromptLogprobs }),
-      ...(snapshot === null ? {} : { snapshot }),
-    };
-  }
-
-  #checkedPrompt({ prompt }: SampleRequest): number[] {
-    const ids = tokensOf(prompt);
-    const { maxPositions, vocabSize } = this.#engine.base.model.config;
-    if (ids.length >= maxPositions) {
-      throw new BadRequestError({
-        message: `The prompt has ${String(ids.length)} tokens; the model's context has ${String(maxPositions)}.`,
-        fix: 'Use a shorter prompt.',
+    let left = request.numSamples;
+    const answer = (): void => {
+      resolve({
+        sequences: samples.map(({ sequence }) => sequence),
+        promptCacheHitTokens: 0,
+        ...(promptLogprobs === undefined ? {} : { promptLogprobs }),
+        ...(topkPromptLogprobs === undefined ? {} : { topkPromptLogprobs }),
+        ...(snapshot === null ? {} : { snapshot }),
       });
-    }
-    const outside = ids.find((id) => id >= vocabSize);
-    if (outside === undefined) return ids;
-    throw new BadRequestError({
-      message: `The prompt has the token ${String(outside)}; the vocabulary has ${String(vocabSize)}.`,
-      fix: "Use the model's own tokenizer.",
-    });
-  }
-
-  /**
-   * Draws a sample for each of `tells`, side by side, and tells each token; `first` is the number of the first among the
-   * request's samples. Tokens that end a sample are part of it, as in the other services.
-   */
-  async #draw(
-    { params }: SampleRequest,
-    prompt: readonly number[],
-    tells: readonly ((token: number, logprob: number) => void)[],
-    { first = 0, signal }: { first?: number; signal?: AbortSignal | undefined } = {},
-  ): Promise<('stop' | 'length')[]> {
-    const { model } = this.#engine.base;
-    const random = params.seed ?? Math.floor(Math.random() * 2 ** 48);
-    const left = model.config.maxPositions - prompt.length;
-    const options = {
-      maxTokens: Math.min(params.maxTokens ?? left, left),
-      temperature: params.temperature,
-      topK: Math.max(0, params.topK),
-      topP: params.topP,
     };
-    const ends = endsOf(params, model);
-    const stopped = tells.map(() => false);
-    const draws = tells.map((tell, i): Draw => {
-      const isEnd = ends();
-      return {
-        seed: sampleSeed(random, first + i),
-        wanted: ({ id, logprob }) => {
-          tell(id, logprob);
-          const end = isEnd(id);
-          stopped[i] = end;
-          return !end;
-        },
-      };
+    const samples = drawsOf(request, prompt, model, {
+      ended: () => {
+        if (--left === 0) answer();
+      },
     });
-    await this.#engine.draw(prompt, options, draws, signal);
-    return stopped.map((end) => (end ? 'stop' : 'length'));
+    if (samples.length === 0) answer();
+    return samples.map(({ draw }) => draw);
   }
 
   /** Likeliest tokens at each position but the first, most likely first. */
@@ -171,6 +145,7 @@ export class LocalSampler implements BackendSampler {
     return rows;
   }
 
+  /** One sample after the other, so that the first of them comes as soon as it can. */
   stream = (request: SampleRequest, signal?: AbortSignal): AsyncIterable<StreamEvent> => {
     const events: StreamEvent[] = [];
     let wake: () => void = () => undefined;
@@ -180,14 +155,15 @@ export class LocalSampler implements BackendSampler {
       wake();
     };
     const work = this.#inTurn(async () => {
-      const prompt = this.#checkedPrompt(request);
-      for (let sample = 0; sample < request.numSamples; sample++) {
-        const tell = (token: number, logprob: number): void => {
-          push({ sample, token, logprob });
-        };
-        const [stopReason = 'length'] = await this.#draw(request, prompt, [tell], { first: sample, signal });
+      const { model } = this.#engine.base;
+      const token = (sample: number, token: number, logprob: number): void => {
+        push({ sample, token, logprob });
+      };
+      const samples = drawsOf(request, promptTokens(request, model), model, { token });
+      for (const [sample, { draw, sequence }] of samples.entries()) {
+        await this.#engine.draw([draw], signal);
         if (signal?.aborted === true) return;
-        push({ sample, stopReason });
+        push({ sample, stopReason: sequence.stopReason });
       }
     }).finally(() => {
       over = true;
@@ -206,11 +182,16 @@ export class LocalSampler implements BackendSampler {
   };
 
   hotLoad(path: ParsedCheckpointPath): Promise<void> {
+    this.#switchesAsked++;
     return this.#inTurn(async () => {
-      const { adapter, snapshot } = await this.#options.open(path, this.#engine);
-      this.#engine = await this.#options.replace(this.#engine, adapter);
-      this.#snapshot = snapshot;
-      this.#handle = { modelPath: snapshot, samplerId: null };
+      try {
+        const { adapter, snapshot } = await this.#options.open(path, this.#engine);
+        this.#engine = await this.#options.replace(this.#engine, adapter);
+        this.#snapshot = snapshot;
+        this.#handle = { modelPath: snapshot, samplerId: null };
+      } finally {
+        this.#switchesDone++;
+      }
     });
   }
 
@@ -234,27 +215,6 @@ export class LocalSampler implements BackendSampler {
     this.#tail = done.catch(() => undefined);
     return done;
   }
-}
-
-/** Makes, for each sample, what says whether a token ends it: by its id, or by a text that it completes. */
-function endsOf(
-  { stop }: SampleRequest['params'],
-  { stopIds, tokenizer }: OpenBase['model'],
-): () => (id: number) => boolean {
-  const ends = new Set([...stopIds, ...(stop !== null && 'tokens' in stop ? stop.tokens : [])]);
-  const texts = stop !== null && 'strings' in stop ? stop.strings : [];
-  if (texts.length === 0) return () => (id) => ends.has(id);
-  const longest = texts.reduce((most, text) => Math.max(most, text.length), 0);
-  return () => {
-    const decoder = createStreamDecoder(tokenizer, { skipSpecialTokens: false });
-    let tail = '';
-    return (id) => {
-      tail += decoder.push(id);
-      const found = ends.has(id) || texts.some((text) => tail.includes(text));
-      tail = tail.slice(-longest);
-      return found;
-    };
-  };
 }
 
 function likeliest(logits: Float32Array, k: number): [number, number][] {

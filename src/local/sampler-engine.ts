@@ -1,12 +1,5 @@
 /** What computes samples: an adapter's weights on the GPU, with the plans that score prompts and decode. One job at a time. */
-import {
-  Generator,
-  promptLogprobs,
-  targetNames,
-  TrainingSession,
-  type Draw,
-  type GenerateOptions,
-} from '../engine/index.ts';
+import { Generator, promptLogprobs, targetNames, TrainingSession, type Draw } from '../engine/index.ts';
 import type { Adapter, LoraSettings } from '../formats/adapter.ts';
 import type { OpenBase } from './bases.ts';
 
@@ -82,18 +75,13 @@ export class SamplerEngine {
   }
 
   /** Draws answers side by side, each until its `wanted` says no, the signal says no, or `maxTokens`. */
-  draw(
-    prompt: readonly number[],
-    options: Omit<GenerateOptions, 'stopIds' | 'adapterScale' | 'seed'>,
-    draws: readonly Draw[],
-    signal?: AbortSignal,
-  ): Promise<void> {
+  draw(draws: readonly Draw[], signal?: AbortSignal): Promise<void> {
     return this.#exclusive(async () => {
-      const generator = await this.#decoder(prompt.length + options.maxTokens, draws.length);
-      const all = { ...options, stopIds: [], adapterScale: this.#scale };
+      const longest = Math.max(0, ...draws.map(({ prompt, options }) => prompt.length + options.maxTokens));
+      const generator = await this.#decoder(longest, draws.length);
       if (!this.#cacheIsCurrent) generator.forgetPrompt();
       this.#cacheIsCurrent = true;
-      await generator.generateSeveral(prompt, all, draws, signal, true);
+      await generator.generateSeveral(draws, { adapterScale: this.#scale, signal, keepPrompt: true });
     });
   }
 

@@ -155,28 +155,31 @@ export class Decoder {
     this.model.device.queue.writeBuffer(this.#buffer(field), 0, Uint32Array.from(words));
   }
 
-  /** Feeds tokens of the first text behind its first `past` ones; resolves with the logits after the last. */
-  async feed(ids: readonly number[], past: number, adapterScale: number): Promise<Float32Array> {
+  /** Feeds tokens of a text behind its first `past` ones; resolves with the logits after the last. */
+  async feed(ids: readonly number[], past: number, adapterScale: number, text = 0): Promise<Float32Array> {
+    const start = text * this.maxLength;
     const slot = await this.#ring.acquire();
     let logits: Promise<ArrayBuffer> | undefined;
     for (let from = 0; from < ids.length;) {
       const target = ids.length - from === 1 ? this.#single : this.#prefill;
       if (!target) throw new Error('The decoder is not built.');
       const chunk = ids.slice(from, from + target.rows);
-      const keyOffset = past + from;
-      const places = chunk.map((_, index) => keyOffset + index);
+      const places = chunk.map((_, index) => past + from + index);
       writeBatch(this.model.device, this.#batch, {
         tokens: chunk.length,
         headRows: 1,
-        keyOffset,
+        keyOffset: start + past + from,
         adapterScale,
       });
       this.#write('ids', chunk);
       this.#write('positions', places);
-      this.#write('cacheRows', places);
+      this.#write(
+        'cacheRows',
+        places.map((place) => start + place),
+      );
       this.#write(
         'segStart',
-        chunk.map(() => 0),
+        chunk.map(() => start),
       );
       this.#write('lastRow', [chunk.length - 1]);
       target.plan.run(this.model.pace);
@@ -188,11 +191,15 @@ export class Decoder {
     return new Float32Array(await logits, 0, this.model.config.vocabSize);
   }
 
-  /** Gives the first `count` tokens of the first text, already fed, to the texts behind it, until `texts` have them. */
-  spread(count: number, texts: number): void {
+  /** Gives the first `count` tokens of a text, already fed, to the texts behind it, until `texts` have them. */
+  spread(count: number, text: number, texts: number): void {
     if (texts < 2) return;
     if (!this.#spread) throw new Error('The decoder takes one text at a time.');
-    writeBatch(this.model.device, this.#batch, { tokens: count, headRows: texts });
+    writeBatch(this.model.device, this.#batch, {
+      tokens: count,
+      headRows: texts,
+      keyOffset: text * this.maxLength,
+    });
     this.#spread.run(this.model.pace);
   }
 

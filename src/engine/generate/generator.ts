@@ -6,21 +6,40 @@ import type { GenerateOptions } from '../train/types.ts';
 import { chooseToken, logSumExp, type Choice } from './choose.ts';
 import { Decoder, type AdapterSource, type NextToken } from './decoder.ts';
 
-/** One of several answers to a prompt. */
+/** One of several answers. */
 export interface Draw {
-  seed: number;
+  prompt: readonly number[];
+  options: Omit<GenerateOptions, 'adapterScale'>;
   /** Told each token; false ends this answer. */
   wanted(choice: Choice): boolean;
+  /** Told once that this answer has come to its end. */
+  ended?(): void;
 }
+
+export interface DrawOptions {
+  adapterScale: number;
+  signal?: AbortSignal | undefined;
+  /** The weights are those of the call before, unless `forgetPrompt` was called: a prompt is not computed again. */
+  keepPrompt?: boolean;
+}
+
+/** An answer that is being drawn. */
+interface Going {
+  draw: Draw;
+  text: number;
+  logits: Float32Array;
+}
+
+const sameIds = (a: readonly number[], b: readonly number[]): boolean =>
+  a.length === b.length && a.every((id, i) => id === b[i]);
 
 export class Generator {
   readonly model: BaseModel;
   readonly maxLength: number;
   readonly #decoder: Decoder;
   #busy = false;
-  /** The prompt whose keys and values lie in the cache of so many texts, and the logits after it. */
-  #prompt: { ids: readonly number[]; adapterScale: number; logits: Float32Array; texts: number } | null =
-    null;
+  /** The prompt whose keys and values lie in the cache of the first text, and the logits after it. */
+  #prompt: { ids: readonly number[]; adapterScale: number; logits: Float32Array } | null = null;
 
   private constructor(decoder: Decoder) {
     this.model = decoder.model;
@@ -53,23 +72,11 @@ export class Generator {
   /** Logits after a prompt; those of the prompt before where it is the same and `keep` says that the weights are too. */
   async #afterPrompt(ids: readonly number[], adapterScale: number, keep: boolean): Promise<Float32Array> {
     const held = this.#prompt;
-    const same =
-      held !== null &&
-      held.adapterScale === adapterScale &&
-      held.ids.length === ids.length &&
-      held.ids.every((id, i) => id === ids[i]);
-    if (keep && same) return held.logits;
+    if (keep && held?.adapterScale === adapterScale && sameIds(held.ids, ids)) return held.logits;
     this.#prompt = null;
     const logits = await this.#decoder.feed(ids, 0, adapterScale);
-    if (keep) this.#prompt = { ids: [...ids], adapterScale, logits, texts: 1 };
+    if (keep) this.#prompt = { ids: [...ids], adapterScale, logits };
     return logits;
-  }
-
-  /** Lets the first `texts` texts begin with the prompt that was fed last. */
-  #spreadPrompt(length: number, texts: number): void {
-    if ((this.#prompt?.texts ?? 1) >= texts) return;
-    this.#decoder.spread(length, texts);
-    if (this.#prompt) this.#prompt.texts = texts;
   }
 
   /** Logits after the last of these tokens, [vocabulary]. */
@@ -138,54 +145,66 @@ export class Generator {
   }
 
   /**
-   * Draws several answers to one prompt, `texts` of them side by side: each has the tokens and log-probabilities, to the
-   * bit, that `generate` gives for its seed. Ends when all have ended, or after a token when the signal says so.
+   * Draws answers, `texts` of them side by side: each has the tokens and log-probabilities, to the bit, that `generate`
+   * gives for its prompt and options. A prompt that follows itself is computed once. Resolves when all have ended, or after
+   * a token when the signal says so.
    */
   async generateSeveral(
-    prompt: readonly number[],
-    options: Omit<GenerateOptions, 'seed'>,
     draws: readonly Draw[],
-    signal?: AbortSignal,
-    keepPrompt = false,
+    { adapterScale, signal, keepPrompt = false }: DrawOptions,
   ): Promise<void> {
-    this.#checkPrompt(prompt);
+    for (const { prompt } of draws) this.#checkPrompt(prompt);
     await this.#exclusive(async () => {
-      for (let first = 0; first < draws.length; first += this.texts) {
-        const group = draws.slice(first, first + this.texts);
-        // Between two groups the prompt is still in the cache: decoding writes behind it.
-        const logits = await this.#afterPrompt(
-          prompt,
-          options.adapterScale,
-          keepPrompt || draws.length > this.texts,
-        );
-        await this.#drawGroup(prompt, options, group, logits, signal);
+      if (!keepPrompt) this.#prompt = null;
+      for (let first = 0; first < draws.length && signal?.aborted !== true; first += this.texts) {
+        const going = await this.#begin(draws.slice(first, first + this.texts), adapterScale);
+        await this.#drawGroup(going, adapterScale, signal);
       }
       if (!keepPrompt) this.#prompt = null;
     });
   }
 
-  async #drawGroup(
-    prompt: readonly number[],
-    options: Omit<GenerateOptions, 'seed'>,
-    draws: readonly Draw[],
-    afterPrompt: Float32Array,
-    signal: AbortSignal | undefined,
-  ): Promise<void> {
-    const stops = new Set(options.stopIds);
-    let going = draws.map((draw, text) => ({ draw, text, logits: afterPrompt }));
-    this.#spreadPrompt(prompt.length, draws.length);
-    for (let index = 0; index < options.maxTokens && going.length > 0; index++) {
-      const past = prompt.length + index;
-      const next: (NextToken & { draw: Draw })[] = [];
-      for (const { draw, text, logits } of going) {
-        const choice = chooseToken(logits, { ...options, seed: draw.seed }, index);
-        if (stops.has(choice.id) || signal?.aborted) continue;
-        if (draw.wanted(choice)) next.push({ draw, text, id: choice.id, past });
-      }
-      if (next.length === 0 || index + 1 >= options.maxTokens || past + 1 > this.maxLength) return;
-      const rows = await this.#decoder.feedNext(next, options.adapterScale);
-      going = next.map(({ draw, text }, row) => ({ draw, text, logits: rows[row] ?? afterPrompt }));
+  /** Feeds the prompts of draws, each to a text of its own; those that are the same as the one before are copied. */
+  async #begin(draws: readonly Draw[], adapterScale: number): Promise<Going[]> {
+    const going: Going[] = [];
+    for (let text = 0; text < draws.length;) {
+      const { prompt } = draws[text] ?? { prompt: [] };
+      const others = draws.slice(text).findIndex((draw) => !sameIds(draw.prompt, prompt));
+      const end = others < 0 ? draws.length : text + others;
+      const logits =
+        text === 0
+          ? await this.#afterPrompt(prompt, adapterScale, true)
+          : await this.#decoder.feed(prompt, 0, adapterScale, text);
+      this.#decoder.spread(prompt.length, text, end - text);
+      for (const [i, draw] of draws.slice(text, end).entries()) going.push({ draw, text: text + i, logits });
+      text = end;
     }
+    return going;
+  }
+
+  async #drawGroup(begun: Going[], adapterScale: number, signal: AbortSignal | undefined): Promise<void> {
+    let going = begun;
+    for (let index = 0; going.length > 0; index++) {
+      const next: (NextToken & Going)[] = [];
+      for (const one of going) {
+        const id = this.#choose(one, index, signal);
+        if (id === null) one.draw.ended?.();
+        else next.push({ ...one, id, past: one.draw.prompt.length + index });
+      }
+      if (next.length === 0) return;
+      const rows = await this.#decoder.feedNext(next, adapterScale);
+      going = next.map(({ draw, text, logits }, row) => ({ draw, text, logits: rows[row] ?? logits }));
+    }
+  }
+
+  /** Token `index` of an answer, told to whoever draws it; null where the answer ends before or with it. */
+  #choose({ draw, logits }: Going, index: number, signal: AbortSignal | undefined): number | null {
+    const { options, prompt } = draw;
+    if (index >= options.maxTokens || signal?.aborted === true) return null;
+    const choice = chooseToken(logits, options, index);
+    if (options.stopIds.includes(choice.id) || !draw.wanted(choice)) return null;
+    const hasRoom = prompt.length + index < this.maxLength;
+    return index + 1 < options.maxTokens && hasRoom ? choice.id : null;
   }
 
   /** The weights are others now: the next prompt is computed, also where it is the same. */

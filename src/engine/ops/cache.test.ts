@@ -18,13 +18,14 @@ gpuTest('appendToCache puts each row in use where it is told', async (bench) => 
   expectClose(got, want, { absolute: 0, relative: 0 });
 });
 
-gpuTest('spreadPrompt gives the rows of the first text to those behind it, and no others', async (bench) => {
-  const [texts, maxLen, cols, prompt, wanted] = [4, 5, 12, 3, 3];
+gpuTest('spreadPrompt gives the rows of a text to those behind it, and no others', async (bench) => {
+  const [texts, maxLen, cols, prompt, wanted] = [5, 5, 12, 3, 3];
   const before = randomValues(3, texts * maxLen * cols);
   const cache = bench.matrix('cache', texts * maxLen, cols, before);
   spreadPrompt(bench.plan, cache, maxLen);
-  const [got = []] = await bench.run([cache], { tokens: prompt, headRows: wanted });
+  const [got = []] = await bench.run([cache], { tokens: prompt, headRows: wanted, keyOffset: maxLen });
   const want = Float32Array.from(before);
-  for (let text = 1; text < wanted; text++) want.set(before.subarray(0, prompt * cols), text * maxLen * cols);
+  const source = before.subarray(maxLen * cols, (maxLen + prompt) * cols);
+  for (const text of [2, 3]) want.set(source, text * maxLen * cols);
   expectClose(got, want, { absolute: 0, relative: 0 });
 });

@@ -16,8 +16,8 @@ export function appendToCache(plan: PlanBuilder, x: TensorRef, cacheRows: Tensor
 }
 
 /**
- * Records copying the first `batch.tokens` rows of `cache` to where the other texts begin, `maxLen` rows apart, until
- * `batch.headRows` texts have them.
+ * Records copying `batch.tokens` rows of `cache` from row `batch.keyOffset` on, where a text begins, to where the texts
+ * behind it begin, `maxLen` rows apart, until `batch.headRows` texts have them.
  */
 export function spreadPrompt(plan: PlanBuilder, cache: TensorRef, maxLen: number): void {
   const cols4 = paddedCols(cache.cols) / 4;

@@ -132,20 +132,22 @@ async function measureGeneration(
   return { logitsMaxAbs, greedyEqual: answer.join() === golden.greedy.tokens.join(), severalEqual };
 }
 
-/** Five warm answers, four at a time, which end after 1 to 9 tokens; and each of them alone. */
+/** Warm answers to two prompts, four at a time, which end after 1 to 9 tokens; and each of them alone. */
 async function compareSeveral(generator: Generator, prompt: readonly number[]): Promise<boolean> {
   const options = { ...DEFAULT_GENERATE, temperature: 1.5, maxTokens: 9 };
+  const promptOf = (seed: number): readonly number[] => (seed < 3 ? prompt : prompt.slice(1));
   const lengths = [9, 1, 4, 9, 6];
   const several: Choice[][] = lengths.map(() => []);
   const draws = several.map((answer, i) => ({
-    seed: i,
+    prompt: promptOf(i),
+    options: { ...options, seed: i },
     wanted: (choice: Choice) => answer.push(choice) < (lengths[i] ?? 0),
   }));
-  await generator.generateSeveral(prompt, options, draws);
+  await generator.generateSeveral(draws, { adapterScale: 1 });
   const alone: Choice[][] = [];
   for (const [seed, length] of lengths.entries()) {
     const answer: Choice[] = [];
-    for await (const choice of generator.generate(prompt, { ...options, seed }))
+    for await (const choice of generator.generate(promptOf(seed), { ...options, seed }))
       if (answer.push(choice) >= length) break;
     alone.push(answer);
   }
