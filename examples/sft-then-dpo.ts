@@ -2,16 +2,17 @@
  * Fine-tuning, then direct preference optimisation on this machine's GPU. The loops are src/recipes/sft.ts and dpo.ts,
  * rows and pairs are in src/recipes/examples/sft-then-dpo.ts.
  *
- * node examples/sft-then-dpo.ts [dpoEpochs] [seed] (Node 22.18 or newer, after `npm run build lib`)
+ * node examples/sft-then-dpo.ts [dpoEpochs] [seed] [sftEpochs] (Node 22.18 or newer, after `npm run build lib`)
  * npx lorikeet example dpo                         (any Node that Lorikeet runs on)
  */
 import { ServiceClient } from 'lorikeet';
 import { runDpoExample } from 'lorikeet/recipes';
 
-const [dpoEpochs = 3, seed = 0] = process.argv.slice(2).map(Number);
+const [dpoEpochs = 3, seed = 0, sftEpochs = 6] = process.argv.slice(2).map(Number);
 const service = new ServiceClient({ backend: 'local' });
 const result = await runDpoExample({
   service,
+  sftEpochs,
   dpoEpochs,
   seed,
   onProgress: (progress) => {

@@ -1,6 +1,6 @@
 /** The examples on the embedded model, as people run them: rewards and preferences rise, and a seed decides a run. */
 import { spawn } from 'node:child_process';
-import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { transformWithOxc } from 'vite';
 import { expect, test } from 'vitest';
@@ -65,16 +65,18 @@ test('a liked tone is preferred after the pairs', async () => {
   expect(likedShare.dpo).toBeGreaterThan(likedShare.base + 0.5);
 });
 
-test('the program of the folder examples has the figures of the command, which its seed decides', async () => {
+/** Runs a program of the folder examples, as one that has the package installed. Resolves with what it printed. */
+async function program<T>(name: string, ...words: string[]): Promise<T> {
   await ensureBuilt('lib');
-  mkdirSync(join(folder, 'node_modules'));
-  symlinkSync(ROOT, join(folder, 'node_modules/lorikeet'), 'dir');
+  mkdirSync(join(folder, 'node_modules'), { recursive: true });
+  if (!existsSync(join(folder, 'node_modules/lorikeet')))
+    symlinkSync(ROOT, join(folder, 'node_modules/lorikeet'), 'dir');
   // Node 20 takes no types; later ones run the file itself.
-  const source = join(ROOT, 'examples/rl-form.ts');
+  const source = join(ROOT, `examples/${name}.ts`);
   const { code } = await transformWithOxc(readFileSync(source, 'utf8'), source);
-  writeFileSync(join(folder, 'rl-form.mjs'), code);
+  writeFileSync(join(folder, `${name}.mjs`), code);
   const env = { ...process.env, LORIKEET_STORE: store };
-  const child = spawn(process.execPath, ['rl-form.mjs', '2', '3'], {
+  const child = spawn(process.execPath, [`${name}.mjs`, ...words], {
     cwd: folder,
     env,
     stdio: ['ignore', 'pipe', 'inherit'],
@@ -82,9 +84,17 @@ test('the program of the folder examples has the figures of the command, which i
   let stdout = '';
   child.stdout.setEncoding('utf8').on('data', (text: string) => (stdout += text));
   expect(await new Promise((resolve) => child.on('close', resolve))).toBe(0);
-  const { path: _, ...figures } = JSON.parse(stdout) as RlFigures;
+  return JSON.parse(stdout) as T;
+}
+
+test('the programs of the folder examples have the figures of the commands, which their seeds decide', async () => {
+  const { path: _, ...figures } = await program<RlFigures>('rl-form', '2', '3');
   expect(figures.steps).toHaveLength(2);
   expect(await example<RlFigures>('rl', '--iterations', '2', '--seed', '3')).toMatchObject(figures);
+  const { path: __, ...dpo } = await program<DpoFigures & { path: string }>('sft-then-dpo', '1', '5', '1');
+  expect(new Set(dpo.steps.map(({ stage }) => stage))).toEqual(new Set(['sft', 'dpo']));
+  const again = ['dpo', '--epochs', '1', '--seed', '5', '--sft-epochs', '1'] as const;
+  expect(await example<DpoFigures>(...again)).toMatchObject(dpo);
 });
 
 test('Ctrl-C stops an example after its step', async () => {

@@ -79,7 +79,7 @@ export class LocalSampler implements BackendSampler {
   async #answerWaiting(): Promise<void> {
     if (this.#waiting.length === 0) return;
     // What is asked for in the same breath comes along.
-    await new Promise((resolve) => setTimeout(resolve, 0));
+    await nextTask();
     const taken = this.#take();
     const draws: DrawnSample['draw'][] = [];
     for (const waiting of taken) {
@@ -215,6 +215,18 @@ export class LocalSampler implements BackendSampler {
     this.#tail = done.catch(() => undefined);
     return done;
   }
+}
+
+/** Resolves in a task of its own. No timer: those of tabs that are not seen are a second late. */
+function nextTask(): Promise<void> {
+  const { port1, port2 } = new MessageChannel();
+  return new Promise((resolve) => {
+    port1.onmessage = () => {
+      port1.close();
+      resolve();
+    };
+    port2.postMessage(null);
+  });
 }
 
 function likeliest(logits: Float32Array, k: number): [number, number][] {
