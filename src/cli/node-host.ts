@@ -32,8 +32,18 @@ export function createNodeHost({ device, store, report }: NodeHostOptions): Loca
   return {
     gpu: () => {
       if (typeof device === 'object') return Promise.resolve(device);
-      gpu ??= openGpu(device, report).catch(again<HeldGpu>(() => (gpu = null)));
-      return gpu;
+      if (gpu !== null) return gpu;
+      const opening = openGpu(device, report).catch(again<HeldGpu>(() => (gpu = null)));
+      gpu = opening;
+      // One that is lost is of no use to anybody: the next who asks gets another.
+      const forget = async (): Promise<void> => {
+        await (
+          await opening
+        ).device.lost;
+        if (gpu === opening) gpu = null;
+      };
+      forget().catch(() => undefined);
+      return opening;
     },
     store: () => {
       if (typeof store === 'object') return Promise.resolve(store);

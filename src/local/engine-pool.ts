@@ -1,6 +1,7 @@
 /** Sampler engines that are free are kept for the next sampler of the same form: an RL loop makes one in each iteration. */
 import type { Adapter, LoraSettings } from '../formats/adapter.ts';
 import type { BaseLibrary } from './bases.ts';
+import { isLost } from './device-loss.ts';
 import { SamplerEngine } from './sampler-engine.ts';
 
 export interface EnginePool {
@@ -19,15 +20,23 @@ const formOf = (settings: LoraSettings): string => {
   return JSON.stringify([rank, alpha, rslora, targetModules, targetPaths, rankPattern, alphaPattern]);
 };
 
+/** What is on a lost device cannot be loaded again. */
+const isGone = ({ base }: SamplerEngine): boolean => isLost(base.gpu.device);
+
 export function createEnginePool(bases: BaseLibrary): EnginePool {
   const idle: SamplerEngine[] = [];
   let closed = false;
 
   const fits = (engine: SamplerEngine, baseModel: string, adapter: Adapter | null): boolean =>
+    !isGone(engine) &&
     engine.base.name === baseModel &&
     (adapter === null || formOf(engine.settings) === formOf(adapter.settings));
 
   const acquire = async (baseModel: string, adapter: Adapter | null): Promise<SamplerEngine> => {
+    for (const gone of idle.filter(isGone)) {
+      idle.splice(idle.indexOf(gone), 1);
+      await gone.dispose();
+    }
     const at = idle.findIndex((engine) => fits(engine, baseModel, adapter));
     const [found] = at < 0 ? [] : idle.splice(at, 1);
     if (found !== undefined) {

@@ -17,6 +17,7 @@ import { ulid } from '../formats/ulid.ts';
 import type { RunWriter } from '../storage/checkpoint-store.ts';
 import { createBaseLibrary, type OpenBase } from './bases.ts';
 import { FRESH, type ReadState } from './capture.ts';
+import { watchDevice } from './device-loss.ts';
 import { createEnginePool } from './engine-pool.ts';
 import type { LocalHost, LocalShared } from './host.ts';
 import { pathOf } from './kept.ts';
@@ -130,6 +131,7 @@ export function createLocalBackend({ host, userMetadata, warnings }: LocalBacken
   };
 
   const adopt = (run: AdoptedRun): BackendModel => {
+    watchDevice(run.base.gpu.device);
     const { base, settings, seed, microBatchTokens, writer, parentId } = run;
     const runId = writer?.runId ?? ulid(Date.now(), crypto.getRandomValues(new Uint8Array(10)));
     const spec = { userMetadata };
@@ -266,6 +268,7 @@ export function createLocalBackend({ host, userMetadata, warnings }: LocalBacken
       for (const model of models) await model.unload();
       for (const sampler of samplers) await sampler.close();
       await engines.close();
+      bases.close();
       await host.close();
     },
   };

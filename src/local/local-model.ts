@@ -38,8 +38,9 @@ import type { OpenBase } from './bases.ts';
 import { FRESH, type ModelPosition, type ReadState, type StateToSave } from './capture.ts';
 import { longestOf, lossOf, outputOf, toLossDatum } from './loss-call.ts';
 import { apiTokenizer } from './tokenizer.ts';
+import { mappedOn } from './device-loss.ts';
 import type { LocalShared } from './host.ts';
-import { mapped, mapError } from './map-error.ts';
+import { mapError } from './map-error.ts';
 import type { ModelKeeper } from './model-keeper.ts';
 import { buildSession, loadedOf, trainedOnly } from './model-session.ts';
 
@@ -372,7 +373,7 @@ export class LocalModel implements BackendModel {
     }
     const issued = this.#issued.then(issue);
     this.#issued = issued.catch(() => undefined);
-    const result = mapped(async () => (await issued).result);
+    const result = mappedOn(this.#options.base.gpu.device, async () => (await issued).result);
     this.#pending.add(result);
     const over = (): void => {
       this.#pending.delete(result);

@@ -4,8 +4,8 @@ import { ClientClosedError } from '../api/own-errors.ts';
 import type { ParsedCheckpointPath } from '../api/paths.ts';
 import type { ApiTokenizer, SampleResponse } from '../api/types.ts';
 import type { Adapter } from '../formats/adapter.ts';
+import { mappedOn } from './device-loss.ts';
 import type { LocalShared } from './host.ts';
-import { mapError, mapped } from './map-error.ts';
 import { drawsOf, promptTokens, type DrawnSample } from './sample-draws.ts';
 import type { SamplerEngine } from './sampler-engine.ts';
 import { apiTokenizer } from './tokenizer.ts';
@@ -60,6 +60,10 @@ export class LocalSampler implements BackendSampler {
     this.#handle = options.handle;
   }
 
+  get #device(): GPUDevice {
+    return this.#engine.base.gpu.device;
+  }
+
   get snapshot(): string | null {
     return this.#snapshot;
   }
@@ -84,16 +88,16 @@ export class LocalSampler implements BackendSampler {
     const draws: DrawnSample['draw'][] = [];
     for (const waiting of taken) {
       try {
-        draws.push(...(await this.#begin(waiting)));
+        draws.push(...(await mappedOn(this.#device, () => this.#begin(waiting))));
       } catch (error) {
-        waiting.reject(mapError(error));
+        waiting.reject(error);
       }
     }
     try {
-      await this.#engine.draw(draws);
+      await mappedOn(this.#device, () => this.#engine.draw(draws));
     } catch (error) {
       // Of those that are answered already this changes nothing.
-      for (const { reject } of taken) reject(mapError(error));
+      for (const { reject } of taken) reject(error);
     }
   }
 
@@ -211,7 +215,7 @@ export class LocalSampler implements BackendSampler {
   #inTurn<T>(work: () => Promise<T>): Promise<T> {
     if (this.#closed !== null)
       return Promise.reject(new ClientClosedError({ message: 'The sampler is closed.' }));
-    const done = this.#tail.then(() => mapped(work));
+    const done = this.#tail.then(() => mappedOn(this.#device, work));
     this.#tail = done.catch(() => undefined);
     return done;
   }
