@@ -136,7 +136,8 @@ it('an archive comes as a stream, goes on where it broke off, and its place gets
     url: `${place.relayUrl ?? ''}/api/v1/training_runs/run/checkpoints/sampler_weights/s/archive`,
     expires: new Date(EXPIRES).toISOString(),
   });
-  expect(got.pieces).toBeGreaterThan(10);
+  // Held and given out whole it would be two, one for each answer.
+  expect(got.pieces).toBeGreaterThan(3);
   expect(archives.seen.some(({ headers }) => headers.range !== undefined)).toBe(true);
   for (const { headers } of archives.seen) expect(headers).not.toHaveProperty('x-api-key');
 });
